@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// RASANT_VECTOR compiles a function once for each vector width and picks one at load time, from one source.
+// Every clone gives the same bits: contraction is off, so only order-preserving vectorisation is left.
+#pragma once
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__ELF__) && !defined(__SANITIZE_ADDRESS__)
+#define RASANT_VECTOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define RASANT_VECTOR
+#endif
+// A callee is only vectorised with its clone when it is inlined into it.
+#define RASANT_INLINE inline __attribute__((always_inline))

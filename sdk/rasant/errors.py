@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every exception of rasant, in one tree. Each is also the builtin that a caller would expect, and carries a `.code`.
+
+    RasantError
+    ├── ConfigError            (ValueError)        E_CONFIG       a parameter, recipe or file has a wrong value or key
+    ├── ShapeError             (ValueError)        E_SHAPE        an array has the wrong shape or layout
+    ├── DtypeError             (TypeError)         E_DTYPE        an array has the wrong dtype
+    ├── DeviceUnavailable      (RuntimeError)      E_DEVICE       the asked device or build is not there
+    ├── BundleError            (ValueError)        E_BUNDLE       a bundle is refused
+    │   ├── UnsafeBundle                           E_UNSAFE       its archive is hostile: paths, links, bombs
+    │   ├── IntegrityError                         E_INTEGRITY    a size or hash differs from the manifest
+    │   ├── ManifestError                          E_MANIFEST     the manifest does not satisfy its schema
+    │   └── ModelError                             E_MODEL        a graph is damaged or not allowed
+    ├── CheckpointError        (ValueError)        E_CHECKPOINT   a safetensors file is damaged or does not fit
+    ├── ThresholdError         (ValueError)        E_THRESHOLD    a threshold would pass or reject everything
+    ├── EngineError            (RuntimeError)      E_ENGINE       an inference engine failed
+    │   └── EngineUnavailable                      E_ENGINE_UNAVAILABLE
+    └── SourceError            (OSError)           E_SOURCE       frames cannot be had
+        ├── SourceTimeout      (TimeoutError)      E_TIMEOUT      no frame in time; trying again makes sense
+        ├── SourceDisconnected (ConnectionError)   E_DISCONNECTED the device is gone; open it again
+        ├── EndOfStream        (EOFError)          E_END          a finite source is exhausted
+        └── FrameError         (ValueError)        E_FRAME        one frame is damaged; the next may be good
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "BundleError",
+    "CheckpointError",
+    "ConfigError",
+    "DeviceUnavailable",
+    "DtypeError",
+    "EndOfStream",
+    "EngineError",
+    "EngineUnavailable",
+    "FrameError",
+    "IntegrityError",
+    "ManifestError",
+    "ModelError",
+    "RasantError",
+    "ShapeError",
+    "SourceDisconnected",
+    "SourceError",
+    "SourceTimeout",
+    "ThresholdError",
+    "UnsafeBundle",
+]
+
+
+class RasantError(Exception):
+    """Base of all errors that rasant raises on purpose."""
+
+    code: ClassVar[str] = "E_RASANT"
+
+
+class ConfigError(RasantError, ValueError):
+    """A parameter, recipe or file has a wrong value or an unknown key."""
+
+    code = "E_CONFIG"
+
+
+class ShapeError(RasantError, ValueError):
+    """An array has the wrong number of dimensions, size or memory layout."""
+
+    code = "E_SHAPE"
+
+
+class DtypeError(RasantError, TypeError):
+    """An array has the wrong dtype; rasant never converts silently."""
+
+    code = "E_DTYPE"
+
+
+class DeviceUnavailable(RasantError, RuntimeError):
+    """The asked device is not there, or this build does not support it."""
+
+    code = "E_DEVICE"
+
+
+class BundleError(RasantError, ValueError):
+    """A bundle is refused before any runtime sees a byte of it."""
+
+    code = "E_BUNDLE"
+
+
+class UnsafeBundle(BundleError):
+    """The archive has hostile entries: escaping paths, links, duplicates, bombs."""
+
+    code = "E_UNSAFE"
+
+
+class IntegrityError(BundleError):
+    """A file's size or hash differs from what the manifest declares."""
+
+    code = "E_INTEGRITY"
+
+
+class ManifestError(BundleError):
+    """The manifest does not satisfy its schema."""
+
+    code = "E_MANIFEST"
+
+
+class ModelError(BundleError):
+    """A graph is damaged, or holds what the loader does not allow."""
+
+    code = "E_MODEL"
+
+
+class CheckpointError(RasantError, ValueError):
+    """A safetensors checkpoint is damaged or does not fit the network."""
+
+    code = "E_CHECKPOINT"
+
+
+class ThresholdError(RasantError, ValueError):
+    """A threshold would pass everything or reject everything."""
+
+    code = "E_THRESHOLD"
+
+
+class EngineError(RasantError, RuntimeError):
+    """An inference engine failed."""
+
+    code = "E_ENGINE"
+
+
+class EngineUnavailable(EngineError):
+    """The asked engine or provider is not installed, or not really in use."""
+
+    code = "E_ENGINE_UNAVAILABLE"
+
+
+class SourceError(RasantError, OSError):
+    """Frames cannot be had from a source."""
+
+    code = "E_SOURCE"
+
+
+class SourceTimeout(SourceError, TimeoutError):
+    """No frame arrived in time; the source is still open."""
+
+    code = "E_TIMEOUT"
+
+
+class SourceDisconnected(SourceError, ConnectionError):
+    """The device is gone; the source has to be opened again."""
+
+    code = "E_DISCONNECTED"
+
+
+class EndOfStream(SourceError, EOFError):
+    """A finite source has given its last frame."""
+
+    code = "E_END"
+
+
+class FrameError(SourceError, ValueError):
+    """One frame is damaged or missing; the next one may be good."""
+
+    code = "E_FRAME"

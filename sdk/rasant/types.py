@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What travels through rasant: frames in, inspections out. Plain, frozen, without behaviour beyond units."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Clock", "Drops", "Frame", "Inspection", "Intrinsics", "Reason", "Region", "Sample", "Timings", "Verdict"]
+
+
+class Verdict(enum.Enum):
+    """What a machine acts on. Anything but PASS is treated as a reject."""
+
+    PASS = "PASS"
+    REJECT = "REJECT"
+    UNKNOWN = "UNKNOWN"
+
+
+class Reason(enum.Enum):
+    """Why a verdict is what it is. PASS carries OK, REJECT carries DEFECT, UNKNOWN carries one of the others."""
+
+    OK = "OK"
+    DEFECT = "DEFECT"
+    NONFINITE = "E_NONFINITE"  # the engine's map holds NaN or infinity
+    COLOR_MISSING = "E_COLOR_MISSING"
+    DEPTH_MISSING = "E_DEPTH_MISSING"  # the frame has no depth and the bundle needs it
+    DEPTH_EMPTY = "E_DEPTH_EMPTY"  # no valid depth pixel at all
+    DEPTH_SPARSE = "E_DEPTH_SPARSE"  # fewer valid depth pixels than the bundle asks for
+    RANGE = "E_RANGE"  # depth saturates or leaves the station's range
+    UNITS = "E_UNITS"  # depth looks as if it were in other units
+    BACKGROUND = "E_BACKGROUND"  # no background surface can be found
+    EXPOSURE = "E_EXPOSURE"  # colour is black, white or a single value
+    STALE = "E_STALE"  # the frame is too old, or the same bytes came again and again
+    TIME = "E_TIME"  # time stamps stand still or run backwards
+    FORMAT = "E_FORMAT"  # resolution or camera changed in the stream
+    FRAME = "E_FRAME"  # the frame is damaged
+    CALIBRATION = "E_CALIB"  # calibration id or serial differ from the bundle's
+    DEADLINE = "E_DEADLINE"  # the verdict came too late
+    ENGINE = "E_ENGINE"  # inference failed
+
+
+class Clock(enum.Enum):
+    """Which clock a device time stamp comes from."""
+
+    NONE = "none"  # recorded files without time stamps
+    DEVICE = "device"
+    HOST = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class Intrinsics:
+    """Pinhole camera with optional distortion. Pixel units; an integer coordinate is a pixel centre.
+
+    `distortion_model` is "none", "brown_conrady", "inverse_brown_conrady", "modified_brown_conrady", "rational" or
+    "kannala_brandt4"; `distortion` holds its coefficients in OpenCV's order.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    distortion_model: str = "none"
+    distortion: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """Frames that a source lost so far, by cause."""
+
+    queue: int = 0  # our own bounded queue was full
+    device: int = 0  # the device's counter jumped
+    damaged: int = 0  # a frame could not be decoded
+
+    @property
+    def total(self) -> int:
+        """All lost frames."""
+        return self.queue + self.device + self.damaged
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Where a frame of a labelled data set comes from, and the truth about it."""
+
+    category: str
+    split: str
+    label: str  # "good" or the defect type
+    name: str  # file stem
+    truth: npt.NDArray[np.bool_] | None = None  # (H, W); None where no mask exists
+
+    @property
+    def defective(self) -> bool:
+        """True unless the label is "good"."""
+        return self.label != "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One aligned RGB-D frame.
+
+    color: (H, W, 3) uint8 RGB, or None where the source has none.
+    depth: (H, W) uint16 counts of `depth_scale` metres, or float32 metres (then `depth_scale` is 1.0); 0 and NaN are
+        invalid. None where the source has none.
+    index: gap-free number given by the source object, from 0.
+    device_time_ns: time of exposure in the domain of `clock`, or None.
+    arrival_ns: `time.monotonic_ns()` when the frame reached this process.
+    """
+
+    color: npt.NDArray[np.uint8] | None
+    depth: npt.NDArray[np.uint16] | npt.NDArray[np.float32] | None
+    depth_scale: float
+    intrinsics: Intrinsics
+    index: int
+    source: str
+    arrival_ns: int
+    device_time_ns: int | None = None
+    clock: Clock = Clock.NONE
+    name: str = ""
+    serial: str = ""
+    calibration_id: str = ""
+    drops: Drops = Drops()
+    sample: Sample | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(rows, cols) of the frame, from its intrinsics."""
+        return self.intrinsics.height, self.intrinsics.width
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One connected part of the pooled map at or above the threshold. The box is in frame pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    area_px: int  # frame pixels
+    peak: float  # highest pooled score inside
+    center_m: tuple[float, float, float] | None  # camera frame; None without valid depth there
+    modality: str  # "color", "depth", "both", or "unknown" where the bundle cannot tell
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds of one frame."""
+
+    acquire_ms: float = 0.0
+    preprocess_ms: float = 0.0
+    infer_ms: float = 0.0
+    score_ms: float = 0.0
+    total_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The answer for one frame, with what is needed to trust and to reproduce it.
+
+    anomaly_map: (h, w) float32 >= 0 at network resolution, raw; None where the network did not run.
+    frame_from_map: (2, 3) float64 affine that takes map (x, y, 1) to frame pixels.
+    modality_scores: score of each modality alone, in multiples of its level on good parts; empty if the bundle has none.
+    """
+
+    frame: int
+    source: str
+    verdict: Verdict
+    reason: Reason
+    detail: str  # one sentence for a person; empty for PASS
+    score: float  # maximum of the pooled map; NaN where it does not exist
+    threshold: float
+    regions: tuple[Region, ...]
+    anomaly_map: npt.NDArray[np.float32] | None
+    pooled_map: npt.NDArray[np.float32] | None
+    frame_from_map: npt.NDArray[np.float64]
+    timings: Timings
+    bundle: str  # sha256 of the manifest
+    engine: str  # e.g. "onnxruntime 1.31.1 CPUExecutionProvider"
+    calibration_id: str = ""
+    valid_depth_ratio: float = float("nan")
+    modality_scores: dict[str, float] = field(default_factory=dict)
+    name: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `rasant inspect --json` prints for a frame. NaN becomes None."""
+        number = lambda value: None if np.isnan(value) else float(value)  # noqa: E731
+        return {
+            "frame": self.frame,
+            "source": self.source,
+            "name": self.name,
+            "verdict": self.verdict.value,
+            "reason": self.reason.value,
+            "detail": self.detail,
+            "score": number(self.score),
+            "threshold": number(self.threshold),
+            "regions": [
+                {
+                    "x": r.x, "y": r.y, "width": r.width, "height": r.height, "area_px": r.area_px,
+                    "peak": r.peak, "center_m": r.center_m, "modality": r.modality,
+                }
+                for r in self.regions
+            ],
+            "timings_ms": {
+                "acquire": self.timings.acquire_ms, "preprocess": self.timings.preprocess_ms,
+                "infer": self.timings.infer_ms, "score": self.timings.score_ms, "total": self.timings.total_ms,
+            },
+            "modality_scores": self.modality_scores,
+            "valid_depth_ratio": number(self.valid_depth_ratio),
+            "calibration": self.calibration_id,
+            "bundle": self.bundle,
+            "engine": self.engine,
+        }

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures that all rooms share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CAPTURES = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def captures() -> Path:
+    """The folder of real captures beside the checkout; skips where it is absent, and only there."""
+    if not CAPTURES.is_dir():
+        pytest.skip("the folder of real captures is not beside this checkout")
+    return CAPTURES

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training of rasant's detectors. torch lives here and nowhere else."""
