@@ -20,6 +20,7 @@
         ├── SourceDisconnected (ConnectionError)   E_DISCONNECTED the device is gone; open it again
         ├── EndOfStream        (EOFError)          E_END          a finite source is exhausted
         └── FrameError         (ValueError)        E_FRAME        one frame is damaged; the next may be good
+            └── FrameRefused                       E_FRAME        one frame cannot feed the network; `.reason` says why
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ __all__ = [
     "EngineError",
     "EngineUnavailable",
     "FrameError",
+    "FrameRefused",
     "IntegrityError",
     "ManifestError",
     "ModelError",
@@ -161,3 +163,11 @@ class FrameError(SourceError, ValueError):
     """One frame is damaged or missing; the next one may be good."""
 
     code = "E_FRAME"
+
+
+class FrameRefused(FrameError):
+    """One frame cannot feed the network. `reason` is the value of the `rasant.Reason` that its verdict carries."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
