@@ -74,11 +74,11 @@ class PreprocessParams:
             _require(bool(np.isfinite(value)) and value > 0, name, "a positive number", value)
         for name in ("border_px", "fill_passes", "close_iterations"):
             _require(getattr(self, name) >= 0, name, "zero or more", getattr(self, name))
-        if self.uses_depth:
-            ordered = np.isfinite([self.depth_low, self.depth_high]).all() and self.depth_low < self.depth_high
-            _require(bool(ordered), "depth_low", "finite and below depth_high", (self.depth_low, self.depth_high))
-            needs_background = self.depth_rule in HEIGHT_RULES and self.background == "none"
-            _require(not needs_background, "background", f"a surface, since {self.depth_rule} measures from it", "none")
+        _require((self.color_mean is None) == (self.color_std is None), "color_mean", "given with color_std", "one alone")
+        ordered = -np.inf < self.depth_low < self.depth_high < np.inf
+        _require(ordered, "depth_low", "finite and below depth_high", (self.depth_low, self.depth_high))
+        if self.uses_depth and self.depth_rule in HEIGHT_RULES:
+            _require(self.background != "none", "background", f"a surface, since {self.depth_rule} measures from it", "none")
 
     @property
     def uses_color(self) -> bool:
@@ -166,16 +166,19 @@ class Preprocessor:
 
         Raises FrameRefused, with the reason a verdict would carry, when the frame cannot feed the network.
         """
+        self.check(frame)
         size, intrinsics = self._region(frame)
         if self._buffers is None or self._buffers.size != size:
             self._buffers = _Buffers(size, self.params.size)
         b = self._buffers
-        color = self._crop_color(frame, b) if self.params.uses_color else None
+        color = None
+        if self.params.uses_color and frame.color is not None:
+            color = self._crop(frame.color, b.color_crop)
         notes: list[str] = []
         surface = None
         valid_ratio = float("nan")
-        if self.params.uses_depth:
-            valid_ratio = self._metres(frame, b)
+        if self.params.uses_depth and frame.depth is not None:
+            valid_ratio = self._metres(frame.depth, frame.depth_scale, b)
             surface = self._depth_image(b, intrinsics, notes)
             _to_map(b.foreground, b.map_foreground)
             _to_map(b.valid, b.map_valid)
@@ -195,6 +198,25 @@ class Preprocessor:
     def frame_from_map(self, frame_size: tuple[int, int]) -> npt.NDArray[np.float64]:
         """The (2, 3) affine from network pixels to frame pixels for frames of (rows, cols)."""
         return frame_from_map(self.params.size, frame_size, self.params.roi)
+
+    def check(self, frame: Frame) -> None:
+        """Refuse a frame whose images are missing, or not what its intrinsics say: no pixel is read.
+
+        Raises FrameRefused.
+        """
+        if self.params.uses_color:
+            if frame.color is None:
+                raise FrameRefused("the bundle needs colour and the frame has none", Reason.COLOR_MISSING.value)
+            _check_format("color", frame.color, (np.uint8,), (*frame.size, 3))
+        if self.params.uses_depth:
+            if frame.depth is None:
+                raise FrameRefused("the bundle needs depth and the frame has none", Reason.DEPTH_MISSING.value)
+            _check_format("depth", frame.depth, (np.uint16, np.float32), frame.size)
+            if not 0.0 < frame.depth_scale < np.inf:
+                raise FrameRefused(
+                    f"depth_scale must be a positive number of metres per count, got {frame.depth_scale}",
+                    Reason.UNITS.value,
+                )
 
     def _region(self, frame: Frame) -> tuple[tuple[int, int], Intrinsics]:
         rows, cols = frame.size
@@ -220,24 +242,10 @@ class Preprocessor:
         np.copyto(buffer, image)
         return buffer
 
-    def _crop_color(self, frame: Frame, b: _Buffers) -> npt.NDArray[np.uint8]:
-        if frame.color is None:
-            raise FrameRefused("the bundle needs colour and the frame has none", Reason.COLOR_MISSING.value)
-        _check_format("color", frame.color, (np.uint8,), (*frame.size, 3))
-        return self._crop(frame.color, b.color_crop)
-
-    def _metres(self, frame: Frame, b: _Buffers) -> float:
+    def _metres(self, image: npt.NDArray[Any], scale: float, b: _Buffers) -> float:
         """Depth of the region of interest in metres, into the buffers; returns the share of valid pixels."""
-        if frame.depth is None:
-            raise FrameRefused("the bundle needs depth and the frame has none", Reason.DEPTH_MISSING.value)
-        _check_format("depth", frame.depth, (np.uint16, np.float32), frame.size)
-        if not (np.isfinite(frame.depth_scale) and frame.depth_scale > 0):
-            raise FrameRefused(
-                f"depth_scale must be a positive number of metres per count, got {frame.depth_scale}",
-                Reason.UNITS.value,
-            )
-        counts = self._crop(frame.depth, b.counts_crop if frame.depth.dtype == np.uint16 else b.metres_crop)
-        depth.to_metres(counts, frame.depth_scale, out=b.depth_m)
+        counts = self._crop(image, b.counts_crop if image.dtype == np.uint16 else b.metres_crop)
+        depth.to_metres(counts, scale, out=b.depth_m)
         np.greater(b.depth_m, 0.0, out=b.valid)
         valid = int(np.count_nonzero(b.valid))
         if valid == 0:

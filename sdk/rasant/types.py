@@ -42,6 +42,7 @@ class Reason(enum.Enum):
     CALIBRATION = "E_CALIB"  # calibration id or serial differ from the bundle's
     DEADLINE = "E_DEADLINE"  # the verdict came too late
     ENGINE = "E_ENGINE"  # inference failed
+    THRESHOLD = "E_THRESHOLD"  # the bundle has no threshold yet
 
 
 class Clock(enum.Enum):

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verdict contract: pure functions from measurements to PASS, REJECT or UNKNOWN.
+
+PASS only if the frame is fresh, both modalities satisfy the limits, camera and calibration match, every value of the map
+is finite and the deadline was met. REJECT if, on such a frame, the score reaches the threshold. Everything else is
+UNKNOWN with a reason, and a machine treats it as a reject.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from rasant.errors import ConfigError
+from rasant.types import Frame, Intrinsics, Reason, Verdict
+
+__all__ = [
+    "CameraBinding",
+    "Finding",
+    "Judgement",
+    "Limits",
+    "check_camera",
+    "check_color",
+    "check_depth",
+    "judge",
+]
+
+SATURATED = 65535  # the highest count of a uint16 depth image is never a measurement
+UNIT_FACTORS = (1000.0, 0.001, 100.0, 0.01)  # metres taken for millimetres or centimetres, and the reverse
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a frame must satisfy before its score may mean PASS. None switches a limit off.
+
+    Raises ConfigError where a limit makes no sense.
+    """
+
+    min_valid_depth: float = 0.5  # share of measured depth pixels in the region of interest
+    depth_range_m: tuple[float, float] | None = (0.05, 10.0)  # what the station can see
+    max_out_of_range: float = 0.001  # share of pixels outside depth_range_m that is forgiven
+    max_age_ms: float | None = 500.0  # from arrival (and, on live cameras, from exposure) to inspection
+    deadline_ms: float | None = None  # from arrival to verdict
+    min_mean: float = 4.0  # colour, in 8-bit levels
+    max_mean: float = 251.0
+    min_std: float = 1.0
+    max_identical: int = 3  # so many frames with the same bytes and new time stamps are a frozen camera
+
+    def __post_init__(self) -> None:
+        for name in ("min_valid_depth", "max_out_of_range"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} must be a share from 0 to 1, got {getattr(self, name)!r}")
+        for name in ("max_age_ms", "deadline_ms"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value < math.inf:
+                raise ConfigError(f"{name} must be a positive number of milliseconds or None, got {value!r}")
+        if self.depth_range_m is not None and not 0.0 <= self.depth_range_m[0] < self.depth_range_m[1] < math.inf:
+            raise ConfigError(f"depth_range_m must be (near, far) in metres and grow, got {self.depth_range_m!r}")
+        if not 0.0 <= self.min_mean < self.max_mean <= 255.0 or not 0.0 <= self.min_std <= 128.0:
+            raise ConfigError(
+                "exposure limits must satisfy 0 <= min_mean < max_mean <= 255 and 0 <= min_std <= 128, got "
+                f"{self.min_mean!r}, {self.max_mean!r}, {self.min_std!r}"
+            )
+        if self.max_identical < 2:
+            raise ConfigError(f"max_identical must be 2 or more, got {self.max_identical!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class CameraBinding:
+    """The camera that a bundle was made for; None means any."""
+
+    size: tuple[int, int] | None = None  # (rows, cols)
+    serial: str | None = None
+    calibration_id: str | None = None
+
+
+class Finding(NamedTuple):
+    """Something that forbids PASS: the reason, and one sentence for a person."""
+
+    reason: Reason
+    detail: str
+
+
+class Judgement(NamedTuple):
+    """A verdict with its reason."""
+
+    verdict: Verdict
+    reason: Reason
+    detail: str
+
+
+def judge(
+    *, finding: Finding | None, score: float, threshold: float | None, nonfinite: int, elapsed_ms: float,
+    deadline_ms: float | None,
+) -> Judgement:
+    """The rule. A comparison with NaN is False, so every branch that leads to PASS asks for what it needs.
+
+    score: maximum of the pooled map; nonfinite: how many values of the engine's output are NaN or infinite.
+    """
+    if finding is not None:
+        return Judgement(Verdict.UNKNOWN, *finding)
+    if nonfinite > 0 or not math.isfinite(score):
+        return Judgement(Verdict.UNKNOWN, Reason.NONFINITE, f"{nonfinite} values of the engine's map are not finite")
+    if threshold is None or not math.isfinite(threshold):
+        return Judgement(
+            Verdict.UNKNOWN, Reason.THRESHOLD, "the bundle has no threshold; run rasant calibrate threshold"
+        )
+    if deadline_ms is not None and not elapsed_ms <= deadline_ms:
+        return Judgement(
+            Verdict.UNKNOWN, Reason.DEADLINE, f"the verdict took {elapsed_ms:.1f} ms, deadline {deadline_ms:g} ms"
+        )
+    if score < threshold:
+        return Judgement(Verdict.PASS, Reason.OK, "")
+    return Judgement(Verdict.REJECT, Reason.DEFECT, f"score {score:.4f} reaches the threshold {threshold:.4f}")
+
+
+def check_camera(frame: Frame, binding: CameraBinding) -> Finding | None:
+    """Resolution, serial and calibration as the bundle binds them, and intrinsics that are a camera at all."""
+    if binding.size is not None and frame.size != binding.size:
+        rows, cols = binding.size
+        return Finding(
+            Reason.FORMAT,
+            f"the bundle is for {cols}x{rows} pixels, the frame has {frame.size[1]}x{frame.size[0]}",
+        )
+    if binding.serial is not None and frame.serial != binding.serial:
+        return Finding(Reason.CALIBRATION, f"the bundle is for camera {binding.serial!r}, not {frame.serial!r}")
+    if binding.calibration_id is not None and frame.calibration_id != binding.calibration_id:
+        return Finding(
+            Reason.CALIBRATION,
+            f"the bundle is for calibration {binding.calibration_id!r}, the frame has {frame.calibration_id!r}",
+        )
+    if not _is_camera(frame.intrinsics):
+        return Finding(Reason.CALIBRATION, f"the intrinsics are not a camera: {frame.intrinsics}")
+    return None
+
+
+def _is_camera(k: Intrinsics) -> bool:
+    lengths = 0.0 < k.fx < math.inf and 0.0 < k.fy < math.inf
+    return lengths and all(math.isfinite(value) for value in (k.cx, k.cy, *k.distortion))
+
+
+def check_color(rows: npt.NDArray[np.uint8], limits: Limits) -> Finding | None:
+    """Exposure of a sample of rows (n, W, 3): neither black nor white nor one single colour (E_EXPOSURE)."""
+    means, deviations = cv2.meanStdDev(rows)
+    mean, deviation = float(means.mean()), float(deviations.max())
+    if mean < limits.min_mean:
+        return Finding(Reason.EXPOSURE, f"colour is black: mean {mean:.1f}, limit {limits.min_mean:g}")
+    if mean > limits.max_mean:
+        return Finding(Reason.EXPOSURE, f"colour is white: mean {mean:.1f}, limit {limits.max_mean:g}")
+    if deviation < limits.min_std:
+        return Finding(
+            Reason.EXPOSURE,
+            f"colour is a single value: standard deviation {deviation:.2f}, limit {limits.min_std:g}",
+        )
+    return None
+
+
+def check_depth(
+    raw: npt.NDArray[Any], depth_m: npt.NDArray[np.float32], valid_ratio: float, limits: Limits,
+    spare: npt.NDArray[np.uint8] | None = None,
+) -> Finding | None:
+    """Depth of the region of interest: `raw` as the camera gave it, `depth_m` (H, W) metres with 0 for invalid.
+
+    spare: an (H, W) uint8 work image. A saturated or negative value condemns the frame (E_RANGE); values outside
+    `depth_range_m` do from `max_out_of_range` on, as E_UNITS where another unit would explain them; then E_DEPTH_SPARSE.
+    """
+    if raw.dtype == np.uint16:
+        if int(raw.max()) == SATURATED:
+            return Finding(Reason.RANGE, f"{np.count_nonzero(raw == SATURATED)} depth pixels are saturated (65535)")
+    elif np.less(raw, 0.0).any():
+        return Finding(Reason.RANGE, f"{np.count_nonzero(raw < 0.0)} depth pixels are negative")
+    elif np.isinf(raw).any():
+        return Finding(Reason.RANGE, f"{np.count_nonzero(np.isinf(raw))} depth pixels are infinite")
+    if limits.depth_range_m is not None:
+        near, far = limits.depth_range_m
+        near = max(near, float(np.finfo(np.float32).tiny))  # 0 is no measurement
+        inside = cv2.countNonZero(cv2.inRange(depth_m, (near,), (far,), spare))
+        valid = round(valid_ratio * depth_m.size)
+        if valid - inside > limits.max_out_of_range * depth_m.size:
+            return _range_or_units(depth_m, valid - inside, valid, (near, far))
+    if valid_ratio < limits.min_valid_depth:
+        return Finding(
+            Reason.DEPTH_SPARSE,
+            f"{valid_ratio:.1%} of the depth pixels are valid, the bundle asks for {limits.min_valid_depth:.1%}",
+        )
+    return None
+
+
+def _range_or_units(
+    depth_m: npt.NDArray[np.float32], outside: int, valid: int, bounds: tuple[float, float]
+) -> Finding:
+    near, far = bounds
+    median = float(np.median(depth_m[depth_m > 0.0]))
+    if outside > valid // 2:
+        for factor in UNIT_FACTORS:
+            if near <= median * factor <= far:
+                return Finding(
+                    Reason.UNITS,
+                    f"the median depth is {median:.4g} m; {factor:g} times that would lie in the station's range "
+                    f"{near:g} to {far:g} m: check depth_scale",
+                )
+    return Finding(
+        Reason.RANGE, f"{outside} depth pixels (median of all {median:.4g} m) lie outside {near:g} to {far:g} m"
+    )
