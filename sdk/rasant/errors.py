@@ -160,9 +160,11 @@ class EndOfStream(SourceError, EOFError):
 
 
 class FrameError(SourceError, ValueError):
-    """One frame is damaged or missing; the next one may be good."""
+    """One frame is damaged or missing; the next one may be good. A source sets `index` and `name` of that frame."""
 
     code = "E_FRAME"
+    index: int = -1
+    name: str = ""
 
 
 class FrameRefused(FrameError):

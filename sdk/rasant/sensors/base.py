@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every source of frames does, and what the finite ones share."""
+
+from __future__ import annotations
+
+import abc
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from rasant.errors import EndOfStream, FrameError, SourceError
+from rasant.types import Drops, Frame, Intrinsics
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["FiniteSource", "Source"]
+
+Item = TypeVar("Item")
+
+
+class Source(abc.ABC):
+    """Gives frames, one at a time, numbered from 0 without gaps. A damaged frame uses up its number.
+
+    read() raises
+        EndOfStream         there are no more frames; the iterator ends
+        FrameError          this frame is damaged and `error.index`, `error.name` tell which; the next may be good
+        SourceTimeout       no frame within `timeout_s`; the source is still open
+        SourceDisconnected  the device is gone; open it again
+    The iterator passes FrameError on, and may be resumed after it; with `skip_damaged` it goes to the next frame itself.
+    Either way `stats().damaged` counts it.
+
+    uri: what was opened. note: what a person should know about this source, else empty (nominal intrinsics, a cut file).
+    """
+
+    def __init__(self, uri: str, *, skip_damaged: bool = False) -> None:
+        self.uri = uri
+        self.skip_damaged = skip_damaged
+        self.note = ""
+        self._drops = Drops()
+        self._closed = False
+
+    @property
+    @abc.abstractmethod
+    def intrinsics(self) -> Intrinsics:
+        """Camera of the coming frame (of the last one at the end). Each frame carries its own."""
+
+    @property
+    def frame_count(self) -> int | None:
+        """How many frames it holds in all, or None where that is unknown or without end."""
+        return None
+
+    @abc.abstractmethod
+    def read(self, timeout_s: float | None = None) -> Frame:
+        """The next frame. Waits at most `timeout_s` seconds where it has to wait at all; None waits without limit."""
+
+    def stats(self) -> Drops:
+        """Frames lost so far, by cause."""
+        return self._drops
+
+    def close(self) -> None:
+        """Release the device or file. May be called again; a closed source raises SourceError from read()."""
+        self._closed = True
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        while True:
+            try:
+                return self.read()
+            except EndOfStream:
+                raise StopIteration from None
+            except FrameError:
+                if not self.skip_damaged:
+                    raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SourceError(f"{self.uri} is closed; open it again with rasant.open_source()")
+
+
+class FiniteSource(Source, Generic[Item]):
+    """A source over a list of items known beforehand, loaded one by one in read()."""
+
+    def __init__(self, uri: str, items: Sequence[Item], *, skip_damaged: bool = False) -> None:
+        super().__init__(uri, skip_damaged=skip_damaged)
+        self._items = items
+        self._next = 0
+
+    @abc.abstractmethod
+    def _load(self, item: Item, index: int) -> Frame:
+        """Make the frame of an item. Raises FrameError where it is damaged; arrival time and drops are filled in later."""
+
+    @abc.abstractmethod
+    def _item_name(self, item: Item) -> str:
+        """What messages and `FrameError.name` call the item."""
+
+    @property
+    def frame_count(self) -> int:
+        """How many frames it holds in all, damaged ones included."""
+        return len(self._items)
+
+    def read(self, timeout_s: float | None = None) -> Frame:
+        """The next frame; files do not make it wait, so `timeout_s` has no effect."""
+        self._check_open()
+        if self._next >= len(self._items):
+            raise EndOfStream(f"{self.uri}: all {len(self._items)} frames have been read")
+        index, item = self._next, self._items[self._next]
+        self._next += 1
+        try:
+            frame = self._load(item, index)
+        except FrameError as error:
+            self._drops = replace(self._drops, damaged=self._drops.damaged + 1)
+            error.index, error.name = index, self._item_name(item)
+            raise
+        return replace(frame, arrival_ns=time.monotonic_ns(), drops=self._drops)
+
+    @property
+    def _coming(self) -> Item:
+        return self._items[min(self._next, len(self._items) - 1)]
