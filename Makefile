@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+# Each target makes what it needs. The first run creates .venv, installs the versions of constraints.txt and compiles
+# csrc; after that only what changed is done again. Nothing outside this folder is touched.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+NATIVE := CMakeLists.txt $(wildcard csrc/*/*.hpp csrc/*/*.cpp csrc/*/*.cu)
+# One thread a test process: two processes fill the two cores that the suite is planned for.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench wheel docs clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+$(VENV)/tools.stamp: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) pybind11 scikit-build-core cmake ninja
+	@touch $@
+
+$(VENV)/installed.stamp: $(VENV)/tools.stamp pyproject.toml $(NATIVE)
+	$(PIP) --no-build-isolation --editable '.[training,calibration,dev]'
+	@touch $@
+
+demo: $(VENV)/installed.stamp  ## inspect a recording; writes pictures and a report to build/demo
+	$(BIN)/python examples/demo.py
+
+test: lint  ## lint, then every test (about 15 minutes on two cores)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/installed.stamp  ## ruff, import rules, clang-format, mypy
+	$(BIN)/ruff check
+	PYTHONPATH=sdk:training:calibration $(BIN)/lint-imports --no-logo
+	$(BIN)/clang-format --dry-run --Werror $(filter-out CMakeLists.txt,$(NATIVE))
+	$(BIN)/mypy
+
+bench: $(VENV)/installed.stamp  ## time the operations against numpy and OpenCV in one run
+	$(BIN)/rasant bench
+
+wheel: $(VENV)/installed.stamp  ## build a wheel into dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	@ls -l dist
+
+docs: $(VENV)/installed.stamp  ## write docs/reference from the source, and check every link
+	$(BIN)/python docs/reference/make.py
+
+clean:  ## remove what was built; .venv stays (delete it to install from scratch)
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find sdk training calibration tests docs examples -name __pycache__ -prune -exec rm -rf {} +
