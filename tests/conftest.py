@@ -17,3 +17,11 @@ def captures() -> Path:
     if not CAPTURES.is_dir():
         pytest.skip("the folder of real captures is not beside this checkout")
     return CAPTURES
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small valid bundle (`tiny_bundle.write_tiny_bundle`): network 64x64, colour and depth, threshold 0.5."""
+    from tiny_bundle import write_tiny_bundle
+
+    return write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny.rasant")
