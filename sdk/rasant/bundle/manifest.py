@@ -130,16 +130,20 @@ class FalseRejectBound(_Strict):
 
 
 class Decision(_Strict):
-    """The threshold on the raw pooled score, and how it was chosen. `threshold` None: not calibrated yet."""
+    """The threshold on the raw pooled score, and how it was chosen. `threshold` None: not calibrated yet.
+
+    n_good: good parts it was chosen from, n_unknown of which got no verdict. margin: score units added to the highest good
+    score. data_sha256: of those parts.
+    """
 
     threshold: float | None = None
     rule: Text = ""
     target_false_reject: Ratio | None = None
-    n_good: NonNegativeInt = 0  # good parts it was chosen from, those without a verdict included
-    n_unknown: NonNegativeInt = 0  # of them without a verdict
-    margin: NonNegativeFloat | None = None  # score units above the deciding good score
+    n_good: NonNegativeInt = 0
+    n_unknown: NonNegativeInt = 0
+    margin: NonNegativeFloat = 0.0
     false_reject_bound: FalseRejectBound | None = None
-    data_sha256: Sha256 | None = None  # of the frames it was chosen from
+    data_sha256: Sha256 | None = None
     note: Text = ""
 
 
