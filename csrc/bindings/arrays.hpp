@@ -42,6 +42,14 @@ inline void require_shape(const py::array& a, const char* name, const std::vecto
   check<BadShape>(same, name, " must have shape ", wanted, "), got ", describe(a), "; allocate it with that shape");
 }
 
+// Refuses arrays whose memory overlaps: the operation reads `in` after it has begun to write `out`.
+inline void require_apart(const py::array& in, const char* in_name, const py::array& out, const char* out_name) {
+  const auto* a = static_cast<const char*>(in.data());
+  const auto* b = static_cast<const char*>(out.data());
+  check<BadArgument>(a + in.nbytes() <= b || b + out.nbytes() <= a, out_name, " shares memory with ", in_name,
+                     "; pass another array as ", out_name);
+}
+
 // (H, W) or (H, W, C) as a view; call require() first.
 template <class T>
 ImageView<const T> view(const py::array& a) {

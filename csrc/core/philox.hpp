@@ -8,13 +8,18 @@
 
 namespace rasant {
 
-struct Random4 {
-  std::uint32_t v[4];
+// What a number is drawn for: the fourth counter word, so that two operations with one seed stay independent.
+enum class Purpose : std::uint32_t {
+  perlin_gradient = 1,  // item and word from the lattice node, ops/perlin.hpp
+  plane_subset = 2,     // item = point of the scored subset
+  plane_sample = 3,     // item = point of a hypothesis, sample = hypothesis
 };
 
-RASANT_HD Random4 philox(std::uint64_t seed, std::uint64_t sample, std::uint32_t item, std::uint32_t purpose) {
+struct Random4 { std::uint32_t v[4]; };
+
+RASANT_HD Random4 philox(std::uint64_t seed, std::uint64_t sample, std::uint32_t item, Purpose purpose) {
   std::uint32_t k0 = static_cast<std::uint32_t>(seed), k1 = static_cast<std::uint32_t>(seed >> 32);
-  std::uint32_t c0 = item, c1 = purpose;
+  std::uint32_t c0 = item, c1 = static_cast<std::uint32_t>(purpose);
   std::uint32_t c2 = static_cast<std::uint32_t>(sample), c3 = static_cast<std::uint32_t>(sample >> 32);
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = 0xD2511F53ull * c0, p1 = 0xCD9E8D57ull * c2;

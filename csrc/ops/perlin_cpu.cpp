@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "ops/perlin.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "core/error.hpp"
+#include "core/vector.hpp"
+
+namespace rasant {
+namespace {
+
+// Buffers of one thread; they grow to the largest field seen and are kept.
+struct Workspace {
+  std::vector<float> gu, gv;          // gradients, lattice nodes row by row
+  std::vector<int> cell;              // lattice column of a pixel column, one cell beyond the image
+  std::vector<float> v, fade_v;       // offset of a pixel column within its cell
+  std::vector<float> wide_u, wide_v;  // gradients of one lattice row, spread over pixel columns
+  std::vector<float> x[2], y[2];      // X and Y of the lattice rows above and below
+  std::vector<float> field;           // padded with zeros, for the rotation
+};
+
+// Gradients of all nodes, 64 at a time: gu and gv have room for the next multiple of 64.
+RASANT_VECTOR void draw_gradients(const PerlinParams& p, int nodes, float* __restrict gu, float* __restrict gv) {
+  std::uint32_t bits[64];
+  for (int first = 0; first < nodes; first += 64) {
+    for (int i = 0; i < 16; ++i) {
+      const auto item = static_cast<std::uint32_t>(first / 4 + i);
+      const Random4 random = philox(p.seed, p.sample, item, Purpose::perlin_gradient);
+      bits[i] = random.v[0];
+      bits[i + 16] = random.v[1];
+      bits[i + 32] = random.v[2];
+      bits[i + 48] = random.v[3];
+    }
+    for (int n = 0; n < 64; ++n) perlin_gradient(bits[n], gu[first + n], gv[first + n]);
+  }
+}
+
+// X and Y of one lattice row. Right neighbours stand one cell further in the spread gradients.
+RASANT_VECTOR void lattice_row(const Workspace& w, const float* __restrict gu, const float* __restrict gv,
+                               float* __restrict wide_u, float* __restrict wide_v, int width, int step,
+                               float* __restrict x, float* __restrict y) {
+  const int* __restrict cell = w.cell.data();
+  const float* __restrict v = w.v.data(), * __restrict fade_v = w.fade_v.data();
+  for (int j = 0; j < width + step; ++j) {
+    wide_u[j] = gu[cell[j]];
+    wide_v[j] = gv[cell[j]];
+  }
+  for (int j = 0; j < width; ++j) {
+    x[j] = perlin_x(fade_v[j], wide_u[j], wide_u[j + step]);
+    y[j] = perlin_y(v[j], fade_v[j], wide_v[j], wide_v[j + step]);
+  }
+}
+
+RASANT_VECTOR void pixel_row(float u, float fade_u, const float* __restrict x0, const float* __restrict y0,
+                             const float* __restrict x1, const float* __restrict y1, float* __restrict out, int width) {
+  for (int j = 0; j < width; ++j) out[j] = perlin_value(u, fade_u, x0[j], y0[j], x1[j], y1[j]);
+}
+
+void prepare(Workspace& w, const PerlinParams& p, int width) {
+  const int step = perlin_cell(width, p.lattice_cols);
+  const int nodes = (p.lattice_rows + 1) * (p.lattice_cols + 1);
+  const auto at_least = [](auto& buffer, int size) {
+    if (buffer.size() < static_cast<std::size_t>(size)) buffer.resize(static_cast<std::size_t>(size));
+  };
+  at_least(w.gu, nodes + 63);
+  at_least(w.gv, nodes + 63);
+  for (auto* buffer : {&w.v, &w.fade_v, &w.x[0], &w.x[1], &w.y[0], &w.y[1]}) at_least(*buffer, width);
+  for (auto* buffer : {&w.wide_u, &w.wide_v}) at_least(*buffer, width + step);
+  at_least(w.cell, width + step);
+  for (int j = 0, cell = 0, offset = 0; j < width + step; ++j) {
+    w.cell[static_cast<std::size_t>(j)] = cell;
+    if (j < width) {
+      const float v = static_cast<float>(offset) / static_cast<float>(step);
+      w.v[static_cast<std::size_t>(j)] = v;
+      w.fade_v[static_cast<std::size_t>(j)] = perlin_fade(v);
+    }
+    if (++offset == step) offset = 0, ++cell;
+  }
+  draw_gradients(p, nodes, w.gu.data(), w.gv.data());
+}
+
+void unrotated(Workspace& w, const PerlinParams& p, ImageView<float> out) {
+  prepare(w, p, out.width);
+  const int rows = perlin_cell(out.height, p.lattice_rows), cols = perlin_cell(out.width, p.lattice_cols);
+  const auto lattice = [&](int r) {
+    const int first = r * (p.lattice_cols + 1);
+    lattice_row(w, w.gu.data() + first, w.gv.data() + first, w.wide_u.data(), w.wide_v.data(), out.width, cols,
+                w.x[r & 1].data(), w.y[r & 1].data());
+  };
+  lattice(0);
+  for (int i = 0; i < out.height; ++i) {
+    const int r = i / rows;
+    if (i % rows == 0) lattice(r + 1);
+    const float u = static_cast<float>(i % rows) / static_cast<float>(rows);
+    const int above = r & 1, below = above ^ 1;
+    pixel_row(u, perlin_fade(u), w.x[above].data(), w.y[above].data(), w.x[below].data(), w.y[below].data(), out.row(i),
+              out.width);
+  }
+}
+
+struct Pair { float left, right; };
+
+// Two neighbours in one 64-bit load: half as many gathers, which are what a rotation costs. Little-endian hosts.
+RASANT_INLINE Pair load_pair(const float* at) {
+  std::uint64_t bits;
+  std::memcpy(&bits, at, sizeof bits);
+  const auto low = static_cast<std::uint32_t>(bits), high = static_cast<std::uint32_t>(bits >> 32);
+  Pair pair;
+  std::memcpy(&pair.left, &low, sizeof low);
+  std::memcpy(&pair.right, &high, sizeof high);
+  return pair;
+}
+
+// One output row of the rotation. `padded` has one row and column of zeros before the field and two after it.
+RASANT_VECTOR void rotated_row(const float* __restrict padded, int stride, int height, int width, int i, float sine,
+                               float cosine, float* __restrict out) {
+  const float cy = static_cast<float>(height - 1) * 0.5f, cx = static_cast<float>(width - 1) * 0.5f;
+  const float bottom = static_cast<float>(height + 1), right = static_cast<float>(width + 1);
+  const float dy = static_cast<float>(i) - cy;
+  const float x0 = std::fma(sine, dy, cx + 1.0f), y0 = std::fma(cosine, dy, cy + 1.0f);
+  for (int j = 0; j < width; ++j) {
+    const float dx = static_cast<float>(j) - cx;
+    float x = std::fma(cosine, dx, x0), y = std::fma(-sine, dx, y0);
+    x = x > 0.0f ? x : 0.0f;
+    y = y > 0.0f ? y : 0.0f;
+    x = x < right ? x : right;
+    y = y < bottom ? y : bottom;
+    const int column = static_cast<int>(x), row = static_cast<int>(y);
+    const float fx = x - static_cast<float>(column), fy = y - static_cast<float>(row);
+    const int at = row * stride + column;
+    const Pair above = load_pair(padded + at), below = load_pair(padded + at + stride);
+    const float top = std::fma(fx, above.right - above.left, above.left);
+    const float low = std::fma(fx, below.right - below.left, below.left);
+    out[j] = std::fma(fy, low - top, top);
+  }
+}
+
+void rotated(Workspace& w, const PerlinParams& p, ImageView<float> out) {
+  const int stride = out.width + 3;
+  const std::size_t size = static_cast<std::size_t>(stride) * static_cast<std::size_t>(out.height + 3);
+  if (w.field.size() < size) w.field.resize(size);
+  float* padded = w.field.data();
+  std::fill_n(padded, stride, 0.0f);
+  for (int i = 1; i <= out.height; ++i) {
+    float* row = padded + static_cast<std::ptrdiff_t>(i) * stride;
+    row[0] = row[out.width + 1] = row[out.width + 2] = 0.0f;
+  }
+  std::fill_n(padded + static_cast<std::ptrdiff_t>(out.height + 1) * stride, 2 * stride, 0.0f);
+  unrotated(w, p, {padded + stride + 1, out.height, out.width, 1, stride});
+  const double turns = static_cast<double>(p.angle) / 6.283185307179586476925;
+  float sine, cosine;
+  sincos_turns(static_cast<float>(turns - std::floor(turns)), sine, cosine);
+  for (int i = 0; i < out.height; ++i) rotated_row(padded, stride, out.height, out.width, i, sine, cosine, out.row(i));
+}
+
+RASANT_VECTOR void positive(const float* __restrict field, std::int8_t* __restrict out, std::int64_t count, float t) {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<std::int8_t>(field[i] > t);
+}
+
+RASANT_VECTOR void absolute(const float* __restrict field, std::int8_t* __restrict out, std::int64_t count, float t) {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<std::int8_t>(std::fabs(field[i]) > t);
+}
+
+RASANT_VECTOR void ternary(const float* __restrict field, std::int8_t* __restrict out, std::int64_t count, float t) {
+  for (std::int64_t i = 0; i < count; ++i)
+    out[i] = static_cast<std::int8_t>(static_cast<int>(field[i] > t) - static_cast<int>(field[i] < -t));
+}
+
+}  // namespace
+
+void perlin_field_cpu(ImageView<float> out, const PerlinParams& p) {
+  check(out.height <= perlin_max_size && out.width <= perlin_max_size, "a Perlin field has at most ", perlin_max_size,
+        " rows and columns, got ", out.height, " x ", out.width, "; generate tiles");
+  check(p.lattice_rows >= 1 && p.lattice_rows <= out.height && p.lattice_cols >= 1 && p.lattice_cols <= out.width,
+        "lattice must be 1..rows and 1..columns of the field (", out.height, ", ", out.width, "), got (",
+        p.lattice_rows, ", ", p.lattice_cols, "); use fewer cells");
+  check(std::isfinite(p.angle), "angle must be a finite number of radians, got ", p.angle, "; use 0 for no rotation");
+  thread_local Workspace workspace;
+  if (p.angle == 0.0f) {
+    unrotated(workspace, p, out);
+  } else {
+    rotated(workspace, p, out);
+  }
+}
+
+void perlin_mask_cpu(const float* field, std::int8_t* out, std::int64_t count, float threshold, PerlinMask mode) {
+  check(threshold >= 0.0f, "threshold must be >= 0, got ", threshold, "; a field lies in [-1, 1]");
+  switch (mode) {
+    case PerlinMask::positive: return positive(field, out, count, threshold);
+    case PerlinMask::absolute: return absolute(field, out, count, threshold);
+    case PerlinMask::ternary: return ternary(field, out, count, threshold);
+  }
+}
+
+}  // namespace rasant

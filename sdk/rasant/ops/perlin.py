@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Perlin noise (Perlin, "Improving noise", SIGGRAPH 2002) and masks of it, seeded and equal on every device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from rasant import _native
+from rasant.errors import ConfigError, ShapeError
+from rasant.ops.buffers import output, require_cpu
+
+__all__ = ["perlin_field", "perlin_mask"]
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def perlin_field(
+    size: tuple[int, int],
+    lattice: tuple[int, int] | Sequence[tuple[int, int]] | npt.NDArray[np.integer],
+    *,
+    seed: int,
+    first: int = 0,
+    angle: float | Sequence[float] | npt.NDArray[np.floating] = 0.0,
+    out: FloatArray | None = None,
+    threads: int = 1,
+    device: str = "cpu",
+) -> FloatArray:
+    """Noise fields (N, h, w) float32 in [-1, 1], zero mean, exactly 0 on lattice nodes.
+
+    size: (h, w) of a field in pixels.
+    lattice: cells (down, across), one pair for all fields or (N, 2); 1..h and 1..w. Where they do not divide the size,
+        the field is generated at their next multiple and cropped.
+    seed, first: field k is field `first + k` of the seed, whatever else is drawn in the same call.
+    angle: rotation about the centre in radians, one or (N,), clockwise on the screen; bilinear, 0 outside the field.
+    out: (N, h, w) float32; without it N is the length of `lattice` or `angle`, else 1.
+    threads: fields are shared out among so many threads; the result does not depend on it.
+
+    Raises ConfigError for a lattice, seed or angle out of range, ShapeError and DtypeError for a wrong `out`.
+    """
+    require_cpu(device)
+    cells = np.array(lattice, np.int32, ndmin=2)
+    angles = np.array(angle, np.float32, ndmin=1)
+    if out is None:
+        out = np.empty((max(len(cells), len(angles)), *size), np.float32)
+    elif out.shape[1:] != tuple(size):
+        raise ShapeError(f"out must be (N, {size[0]}, {size[1]}) for size {size}, got {out.shape}; allocate it so")
+    if not (0 <= seed < 2**64 and 0 <= first < 2**64):
+        raise ConfigError(f"seed and first must be in 0..2**64 - 1, got {seed} and {first}; mask them to 64 bits")
+    _native.perlin_field(cells, angles, seed, first, out, threads)
+    return out
+
+
+def perlin_mask(
+    field: FloatArray,
+    threshold: float | Sequence[float] | npt.NDArray[np.floating],
+    *,
+    mode: Literal["positive", "absolute", "ternary"] = "positive",
+    out: npt.NDArray[np.int8] | None = None,
+    threads: int = 1,
+    device: str = "cpu",
+) -> npt.NDArray[np.int8]:
+    """Mask of noise fields, int8 in the shape of `field`, which is (h, w) or (N, h, w) float32.
+
+    threshold: one for all fields or (N,), >= 0.
+    mode: "positive" gives 1 where field > threshold (DRAEM, DSR, EasyNet), "absolute" 1 where |field| > threshold
+        (3DSR, TransFusion), "ternary" +1 and -1 by sign (DAS3D). All else, NaN too, is 0.
+
+    Raises ConfigError for another mode or a negative threshold, ShapeError and DtypeError for wrong arrays.
+    """
+    require_cpu(device)
+    mask: npt.NDArray[np.int8] = output(out, field.shape, np.int8)
+    if mask.shape != field.shape:
+        raise ShapeError(f"out must have the shape of field {field.shape}, got {mask.shape}; allocate it so")
+    flat = field.ndim == 2
+    limits = np.array(threshold, np.float32, ndmin=1)
+    _native.perlin_mask(field[None] if flat else field, limits, mode, mask[None] if flat else mask, threads)
+    return mask
