@@ -58,7 +58,8 @@ class CameraFile(BaseModel):
     def _check_distortion(self) -> CameraFile:
         lengths = DISTORTION_LENGTHS.get(self.distortion_model)
         if lengths is None:
-            raise ValueError(f"distortion_model {self.distortion_model!r} is not one of {', '.join(DISTORTION_LENGTHS)}")
+            known = ", ".join(DISTORTION_LENGTHS)
+            raise ValueError(f"distortion_model {self.distortion_model!r} is not one of {known}")
         if len(self.distortion) not in lengths:
             wanted = " or ".join(map(str, lengths))
             raise ValueError(f"{self.distortion_model} takes {wanted} coefficients, got {len(self.distortion)}")
@@ -77,7 +78,8 @@ def read_camera(path: Path) -> CameraFile:
     try:
         return CameraFile.model_validate(read_json(path))
     except ValidationError as error:
-        lines = (f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']} (got {e['input']!r:.60})" for e in error.errors())
+        faults = ((".".join(map(str, e["loc"])) or "file", e["msg"], e["input"]) for e in error.errors())
+        lines = [f"{key}: {message} (got {value!r:.60})" for key, message, value in faults]
         raise ConfigError(f"{path}: {'; '.join(lines)}") from error
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Colour, depth and mask images from files, checked before they are decoded.
 
-Every function takes encoded bytes or a path, and raises FrameError that names the file. What comes back is always of the
-size that the file declares: EXIF rotation is ignored, because it would turn the colour image under its depth.
+Every function takes encoded bytes and the name for messages, and raises FrameError. What comes back always
+has the size that the file declares: EXIF rotation is ignored, because it would turn the colour away from its depth.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def _opencv() -> Any:
 
     version = tuple(int(part) for part in cv2.__version__.split(".")[:2])
     if version < (4, 11):
-        raise ConfigError(f"OpenCV {cv2.__version__} gives stale pixels for a cut JPEG; install opencv-python-headless>=4.11")
+        fault = f"OpenCV {cv2.__version__} gives stale pixels for a cut JPEG"
+        raise ConfigError(f"{fault}; install opencv-python-headless>=4.11")
     return cv2
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an image file claims to be, read from its first bytes and its structure without decoding a pixel.
 
-A decoder believes headers: 60000 x 60000 in a file of 200 bytes asks for 10 GB, and a cut JPEG gives grey pixels (OpenCV
-4.10 even gave those of the previous picture). So every file is walked from its first to its last marker before any
+A decoder believes headers: 60000 x 60000 in a file of 200 bytes asks for 10 GB, and a cut JPEG gives grey pixels, with
+OpenCV 4.10 even those of the previous picture. So every file is walked from its first to its last marker before any
 decoder sees it. Formats: PNG, JPEG, TIFF (classic, contiguous planes), PGM and PPM (binary).
 """
 
@@ -25,7 +25,7 @@ _TIFF_UNCOMPRESSED = 1
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """Claims of an image file: `format` name, size in pixels, bits and number of channels, and whether they are float."""
+    """Claims of an image file: its format, size in pixels, bits a channel, channels, and whether they are float."""
 
     format: str
     width: int
@@ -43,8 +43,8 @@ class ImageHeader:
 def read_header(data: bytes) -> ImageHeader:
     """Walk the structure of an encoded image and return what it claims.
 
-    Raises ValueError with a sentence for a person when the file is empty, of an unknown format, cut short, too large, or
-    fails its own checksums.
+    Raises ValueError with a sentence for a person where the file is empty, of an unknown format, cut short, too large,
+    or fails its own checksums.
     """
     if not data:
         raise ValueError("the file is empty")
@@ -62,9 +62,8 @@ def _sized(header: ImageHeader) -> ImageHeader:
     if header.width < 1 or header.height < 1:
         raise ValueError(f"the header declares {header.width}x{header.height} pixels")
     if header.width * header.height > MAX_PIXELS:
-        raise ValueError(
-            f"the header declares {header.width}x{header.height} pixels; images above {MAX_PIXELS // 10**6} Mpixel are refused"
-        )
+        limit = f"images above {MAX_PIXELS // 10**6} Mpixel are refused"
+        raise ValueError(f"the header declares {header.width}x{header.height} pixels; {limit}")
     return header
 
 

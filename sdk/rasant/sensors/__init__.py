@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where frames come from. `open_source(uri)` opens any of them; a source is a context manager and an iterator of frames."""
+"""Where frames come from: `open_source(uri)` gives a source, which is a context manager and an iterator of frames."""
 
 from __future__ import annotations
 

@@ -29,10 +29,10 @@ class Source(abc.ABC):
         FrameError          this frame is damaged and `error.index`, `error.name` tell which; the next may be good
         SourceTimeout       no frame within `timeout_s`; the source is still open
         SourceDisconnected  the device is gone; open it again
-    The iterator passes FrameError on, and may be resumed after it; with `skip_damaged` it goes to the next frame itself.
-    Either way `stats().damaged` counts it.
+    The iterator passes FrameError on and may be resumed after it; with `skip_damaged` it goes on by itself. Either way
+    `stats().damaged` counts it.
 
-    uri: what was opened. note: what a person should know about this source, else empty (nominal intrinsics, a cut file).
+    uri: what was opened. note: what a person should know about this source (a cut file, nominal intrinsics), or empty.
     """
 
     def __init__(self, uri: str, *, skip_damaged: bool = False) -> None:
@@ -100,7 +100,7 @@ class FiniteSource(Source, Generic[Item]):
 
     @abc.abstractmethod
     def _load(self, item: Item, index: int) -> Frame:
-        """Make the frame of an item. Raises FrameError where it is damaged; arrival time and drops are filled in later."""
+        """Make the frame of an item; arrival time and drops are filled in later. Raises FrameError where damaged."""
 
     @abc.abstractmethod
     def _item_name(self, item: Item) -> str:

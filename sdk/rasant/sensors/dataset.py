@@ -4,7 +4,7 @@
     PATH/CATEGORY/camera.json
     PATH/CATEGORY/{train,validation,test}/{good,DEFECT}/{color,depth,gt}/NNN.png
 
-`gt` is 8-bit, above 0 where defective; good parts need none and get an empty mask. PATH may be the root, which gives all
+`gt` is 8-bit, above 0 where defective; good parts need none and get an empty mask. PATH is the root, which gives all
 categories one after the other, or one category. `split` is train, validation, test (the default) or all.
 """
 
@@ -54,7 +54,7 @@ class DatasetSource(FiniteSource[_Item]):
     ) -> None:
         roots = [path] if is_category(path) else [p for p in child_folders(path) if is_category(p)]
         if not roots:
-            raise SourceError(f"{path}: no category (a folder with camera.json and {', '.join(SPLITS)}) is here or below")
+            raise SourceError(f"{path}: neither this nor a folder in it has camera.json and {', '.join(SPLITS)}")
         self._cameras = {root.name: read_camera(root / "camera.json") for root in roots}
         items = [item for root in roots for part in chosen_splits(split) for item in _items(root, part, label)]
         if not items:
@@ -105,7 +105,7 @@ def chosen_splits(split: str) -> tuple[str, ...]:
 
 
 def read_truth(path: Path | None, label: str, size: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
-    """The truth mask of a frame, (H, W) bool: all false for a good part, None for a defective one without a mask file."""
+    """The truth mask of a frame, (H, W) bool: all false for a good part, None for a defective one without mask file."""
     if label == GOOD:
         return np.zeros(size, np.bool_)
     if path is None:
@@ -121,7 +121,8 @@ def _items(root: Path, split: str, label: str | None) -> list[_Item]:
     for folder in child_folders(root / split) if (root / split).is_dir() else []:
         if label is not None and folder.name != label:
             continue
-        color, depth = images_by_stem(folder / "color", COLOR_SUFFIXES), images_by_stem(folder / "depth", DEPTH_SUFFIXES)
+        color = images_by_stem(folder / "color", COLOR_SUFFIXES)
+        depth = images_by_stem(folder / "depth", DEPTH_SUFFIXES)
         truth = images_by_stem(folder / "gt", COLOR_SUFFIXES)
         items += [
             _Item(root.name, split, folder.name, stem, color.get(stem), depth.get(stem), truth.get(stem))

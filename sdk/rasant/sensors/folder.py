@@ -36,7 +36,8 @@ class FolderSource(FiniteSource[str]):
     def open(cls, uri: Uri, *, skip_damaged: bool = False) -> FolderSource:
         """Open by URI; there are no options."""
         uri.options()
-        return cls(uri.existing("a folder with camera.json, color/ and depth/"), uri=uri.text, skip_damaged=skip_damaged)
+        path = uri.existing("a folder with camera.json, color/ and depth/")
+        return cls(path, uri=uri.text, skip_damaged=skip_damaged)
 
     @property
     def intrinsics(self) -> Intrinsics:

@@ -5,8 +5,8 @@
     PATH/CATEGORY/calibration/camera_parameters.json        (optional)
 
 xyz is an organised cloud, float32 (H, W, 3) in metres, (0, 0, 0) where nothing was measured; its z becomes the depth.
-It may be missing, as in RGB-only copies: then `frame.depth` is None. The pinhole camera is fitted to the first cloud of a
-category; without clouds it comes from the calibration file (lens distortion left out), without that it is nominal, and
+It may be missing, as in RGB-only copies: then `frame.depth` is None. The pinhole camera is fitted to the first cloud of
+a category; without clouds it comes from the calibration file (lens distortion left out), without that it is nominal;
 `source.note` says so.
 """
 
@@ -143,7 +143,7 @@ def is_mvtec3d(path: Path) -> bool:
 
 
 def _calibrated(root: Path, width: int, height: int) -> tuple[Intrinsics, str]:
-    """The camera of the calibration file (HALCON area-scan model: metres, integer = pixel centre), else a nominal one."""
+    """The camera of the calibration file (HALCON area scan: metres, integer = pixel centre), else a nominal one."""
     path = root / "calibration" / "camera_parameters.json"
     if not path.is_file():
         focal = _NOMINAL_FOCAL * max(width, height)
@@ -154,7 +154,8 @@ def _calibrated(root: Path, width: int, height: int) -> tuple[Intrinsics, str]:
         focus, sx, sy, cx, cy = (float(values[key]) for key in ("focus", "sx", "sy", "cx", "cy"))
         size = int(values["image_width"]), int(values["image_height"])
     except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{path}: expected the numbers focus, sx, sy, cx, cy, image_width, image_height: {error}") from error
+        wanted = "focus, sx, sy, cx, cy, image_width and image_height"
+        raise ConfigError(f"{path}: expected the numbers {wanted}: {error}") from error
     if not (focus > 0 and sx > 0 and sy > 0 and np.isfinite([focus, cx, cy]).all()):
         raise ConfigError(f"{path}: focus, sx and sy must be above 0, cx and cy finite")
     if size != (width, height):

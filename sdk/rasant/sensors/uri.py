@@ -40,7 +40,7 @@ class Uri:
     query: Mapping[str, str] = field(default_factory=dict)
 
     def options(self, **defaults: Any) -> dict[str, Any]:
-        """Options with the types of their defaults (a default of None means text). Raises ConfigError on any other key."""
+        """Options with the types of their defaults; None means text. Raises ConfigError for any other key."""
         unknown = sorted(set(self.query) - set(defaults))
         if unknown:
             known = ", ".join(defaults) or "none"
