@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A trained run in, a verified bundle out."""
