@@ -5,7 +5,7 @@
         for frame in source:
             inspection = inspector(frame)
 
-Every public name is imported at its first use (PEP 562), so `import rasant` costs next to nothing and never loads torch.
+Every public name is imported at its first use (PEP 562), so `import rasant` costs next to nothing and loads no torch.
 """
 
 from __future__ import annotations
@@ -123,9 +123,12 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use and keep it."""
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        value: Any = version("rasant")
+        try:
+            value: Any = version("rasant")
+        except PackageNotFoundError:  # a source tree that is on the path but not installed
+            value = "0+unknown"
     elif name in __all__:
         value = getattr(importlib.import_module(_HOME.get(name, "rasant.errors")), name)
     else:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Is this frame of now? Age by the monotonic clock, time stamps that misbehave, cameras that freeze.
 
-The wall clock is never asked. The offset between host arrival and device time tells the delay: its smallest value so far is
-the transport's own, and what a frame has above it, the frame spent waiting. Two crystals drift apart, so that smallest
-value is let up by `DRIFT` of the time that passes.
+The wall clock is never asked. The offset between host arrival and device time tells the delay: its smallest value so
+far is the transport's own, and what a frame has above it, the frame spent waiting. Two crystals drift apart, so that
+smallest value is let up by `DRIFT` of the time that passes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SAMPLED_ROWS = 24
 def sample_rows(
     image: npt.NDArray[np.generic], roi: tuple[int, int, int, int] | None = None, count: int = SAMPLED_ROWS
 ) -> npt.NDArray[np.generic]:
-    """About `count` evenly spaced rows of the region of interest, as a C-contiguous copy: enough for exposure and identity."""
+    """About `count` evenly spaced rows of the region of interest, C-contiguous: enough for exposure and identity."""
     if roi is not None:
         x, y, width, height = roi
         image = image[y : y + height, x : x + width]
@@ -46,7 +46,7 @@ class Freshness:
     def check(self, frame: Frame, now_ns: int, samples: tuple[npt.NDArray[np.generic], ...]) -> Finding | None:
         """What is wrong with the time or the form of this frame, or None.
 
-        now_ns: `time.monotonic_ns()`; samples: rows of the frame's images (`sample_rows`), hashed to see a frozen camera.
+        now_ns: `time.monotonic_ns()`; samples: rows of the images (`sample_rows`), hashed to see a frozen camera.
         """
         stream = self._streams.get(frame.source)
         if stream is None:

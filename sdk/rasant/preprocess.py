@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a frame to the network's input tensors. Training and inspection use this one class, so both see the same numbers.
+"""From a frame to the network's input tensors. Training and inspection use this one class, so both see the same input.
 
     crop to the region of interest -> metres -> background fit -> fill -> height and foreground -> normalise -> pack
 
@@ -9,7 +9,7 @@ Every stage is one operation of `rasant.ops`; nothing is computed here but geome
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -17,15 +17,16 @@ import numpy.typing as npt
 
 from rasant.errors import ConfigError, FrameRefused, RasantError
 from rasant.ops import background, depth, fill, normalize, pack
+from rasant.ops.normalize import RULES
 from rasant.types import Frame, Intrinsics, Reason
 
-__all__ = ["BACKGROUNDS", "MODALITIES", "Prepared", "PreprocessParams", "Preprocessor", "frame_from_map"]
+__all__ = ["BACKGROUNDS", "MODALITIES", "DepthGuard", "Prepared", "PreprocessParams", "Preprocessor", "frame_from_map"]
 
 MODALITIES: dict[str, tuple[str, ...]] = {"rgbd": ("color", "depth"), "rgb": ("color",), "depth": ("depth",)}
 BACKGROUNDS = ("none", "plane_ransac", "plane_corners", "bilinear_corners")
 # Rules that take the height above the background; the others take the depth itself.
 HEIGHT_RULES = frozenset({"height_range"})
-# 3DSR fills its normalised image, where missing pixels are 0; the others fill the depth before anything is derived from it.
+# 3DSR fills its normalised image, where missing pixels are 0; the others fill the depth before anything uses it.
 FILL_LAST_RULES = frozenset({"threedsr"})
 
 FloatImage = npt.NDArray[np.float32]
@@ -63,22 +64,25 @@ class PreprocessParams:
         _require(self.modalities in MODALITIES, "modalities", f"one of {sorted(MODALITIES)}", self.modalities)
         _require(self.channel_order in ("rgb", "bgr"), "channel_order", "'rgb' or 'bgr'", self.channel_order)
         _require(self.background in BACKGROUNDS, "background", f"one of {BACKGROUNDS}", self.background)
-        _require(self.depth_rule in normalize.RULES, "depth_rule", f"one of {sorted(normalize.RULES)}", self.depth_rule)
+        _require(self.depth_rule in RULES, "depth_rule", f"one of {sorted(RULES)}", self.depth_rule)
         interpolations = ("area", "bilinear", "nearest")
         _require(self.interpolation in interpolations, "interpolation", f"one of {interpolations}", self.interpolation)
         if self.roi is not None:
             x, y, width, height = self.roi
-            _require(min(x, y) >= 0 and min(width, height) > 0, "roi", "(x, y, width, height) inside the frame", self.roi)
+            inside = min(x, y) >= 0 and min(width, height) > 0
+            _require(inside, "roi", "(x, y, width, height) inside the frame", self.roi)
         for name in ("inlier_m", "foreground_m", "color_scale"):
             value = getattr(self, name)
             _require(bool(np.isfinite(value)) and value > 0, name, "a positive number", value)
         for name in ("border_px", "fill_passes", "close_iterations"):
             _require(getattr(self, name) >= 0, name, "zero or more", getattr(self, name))
-        _require((self.color_mean is None) == (self.color_std is None), "color_mean", "given with color_std", "one alone")
+        paired = (self.color_mean is None) == (self.color_std is None)
+        _require(paired, "color_mean", "given together with color_std", self.color_mean)
         ordered = -np.inf < self.depth_low < self.depth_high < np.inf
         _require(ordered, "depth_low", "finite and below depth_high", (self.depth_low, self.depth_high))
         if self.uses_depth and self.depth_rule in HEIGHT_RULES:
-            _require(self.background != "none", "background", f"a surface, since {self.depth_rule} measures from it", "none")
+            wanted = f"a surface, since {self.depth_rule} measures from it"
+            _require(self.background != "none", "background", wanted, "none")
 
     @property
     def uses_color(self) -> bool:
@@ -122,7 +126,7 @@ class Prepared:
 def frame_from_map(
     map_size: tuple[int, int], frame_size: tuple[int, int], roi: tuple[int, int, int, int] | None = None
 ) -> npt.NDArray[np.float64]:
-    """The (2, 3) affine that takes map (x, y, 1) to frame pixels; an integer coordinate is a pixel centre on both sides."""
+    """The (2, 3) affine that takes map (x, y, 1) to frame pixels; integer coordinates are pixel centres."""
     x, y, width, height = roi if roi is not None else (0, 0, frame_size[1], frame_size[0])
     step_x, step_y = width / map_size[1], height / map_size[0]
     return np.array([[step_x, 0.0, x + 0.5 * step_x - 0.5], [0.0, step_y, y + 0.5 * step_y - 0.5]])
@@ -148,12 +152,21 @@ class _Buffers:
         self.map_valid = np.empty(network, np.bool_)
 
 
+class DepthGuard(Protocol):
+    """A check of the depth in the region of interest, before the background is fitted."""
+
+    def __call__(self, raw: npt.NDArray[Any], depth_m: FloatImage, valid_ratio: float) -> None:
+        """raw: as the camera gave it; depth_m: metres, invalid 0. Raises FrameRefused."""
+
+
 class Preprocessor:
     """Turns frames into network inputs by the steps of `PreprocessParams`. Not thread-safe: it owns its buffers."""
 
-    def __init__(self, params: PreprocessParams, *, threads: int = 1) -> None:
+    def __init__(self, params: PreprocessParams, *, threads: int = 1, guard: DepthGuard | None = None) -> None:
+        """`guard` sees the depth before anything is made of it, and raises FrameRefused to refuse the frame."""
         self.params = params
         self.threads = threads
+        self._guard = guard
         self._buffers: _Buffers | None = None
         h, w = params.size
         self._color_input = np.empty((1, 3, h, w), np.float32) if params.uses_color else None
@@ -250,6 +263,8 @@ class Preprocessor:
         valid = int(np.count_nonzero(b.valid))
         if valid == 0:
             raise FrameRefused(f"none of {b.valid.size} depth pixels is valid", Reason.DEPTH_EMPTY.value)
+        if self._guard is not None:
+            self._guard(counts, b.depth_m, valid / b.valid.size)
         return valid / b.valid.size
 
     def _depth_image(

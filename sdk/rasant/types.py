@@ -165,7 +165,8 @@ class Inspection:
 
     anomaly_map: (h, w) float32 >= 0 at network resolution, raw; None where the network did not run.
     frame_from_map: (2, 3) float64 affine that takes map (x, y, 1) to frame pixels.
-    modality_scores: score of each modality alone, in multiples of its level on good parts; empty if the bundle has none.
+    modality_scores: reconstruction residual of each modality where the score was found, in standard deviations above
+        its level on good parts; empty if the bundle has no such levels.
     """
 
     frame: int

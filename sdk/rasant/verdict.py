@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verdict contract: pure functions from measurements to PASS, REJECT or UNKNOWN.
 
-PASS only if the frame is fresh, both modalities satisfy the limits, camera and calibration match, every value of the map
-is finite and the deadline was met. REJECT if, on such a frame, the score reaches the threshold. Everything else is
+PASS only if the frame is fresh, both modalities satisfy the limits, camera and calibration match, every value of the
+map is finite and the deadline was met. REJECT if, on such a frame, the score reaches the threshold. Everything else is
 UNKNOWN with a reason, and a machine treats it as a reject.
 """
 
@@ -164,18 +164,16 @@ def check_depth(
     raw: npt.NDArray[Any], depth_m: npt.NDArray[np.float32], valid_ratio: float, limits: Limits,
     spare: npt.NDArray[np.uint8] | None = None,
 ) -> Finding | None:
-    """Depth of the region of interest: `raw` as the camera gave it, `depth_m` (H, W) metres with 0 for invalid.
+    """Depth of the region of interest: `raw` as the camera gave it, `depth_m` (H, W) metres, 0 for what is no number.
 
     spare: an (H, W) uint8 work image. A saturated or negative value condemns the frame (E_RANGE); values outside
-    `depth_range_m` do from `max_out_of_range` on, as E_UNITS where another unit would explain them; then E_DEPTH_SPARSE.
+    `depth_range_m` do above `max_out_of_range`, as E_UNITS where another unit would explain them; then E_DEPTH_SPARSE.
     """
     if raw.dtype == np.uint16:
         if int(raw.max()) == SATURATED:
             return Finding(Reason.RANGE, f"{np.count_nonzero(raw == SATURATED)} depth pixels are saturated (65535)")
-    elif np.less(raw, 0.0).any():
-        return Finding(Reason.RANGE, f"{np.count_nonzero(raw < 0.0)} depth pixels are negative")
-    elif np.isinf(raw).any():
-        return Finding(Reason.RANGE, f"{np.count_nonzero(np.isinf(raw))} depth pixels are infinite")
+    elif float(depth_m.min()) < 0.0:
+        return Finding(Reason.RANGE, f"{np.count_nonzero(depth_m < 0.0)} depth pixels are negative")
     if limits.depth_range_m is not None:
         near, far = limits.depth_range_m
         near = max(near, float(np.finfo(np.float32).tiny))  # 0 is no measurement

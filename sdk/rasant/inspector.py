@@ -1,0 +1,319 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frame in, verdict out. The one place where the stages meet: checks, preprocessing, engine, score, regions, rule.
+
+An inspector never raises for a bad frame: whatever goes wrong becomes UNKNOWN with its reason and one log record.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Self
+
+from rasant.attribution import deviations, name_modality
+from rasant.engines import Engine, open_engine
+from rasant.errors import DtypeError, EngineError, FrameRefused
+from rasant.freshness import Freshness, sample_rows
+from rasant.ops.regions import RegionStat, find_regions
+from rasant.ops.score import ScoreResult, score_map
+from rasant.preprocess import Prepared, Preprocessor, frame_from_map
+from rasant.settings import Settings, resolve
+from rasant.types import Clock, Frame, Inspection, Reason, Region, Timings
+from rasant.verdict import Finding, check_camera, check_color, check_depth, judge
+
+if TYPE_CHECKING:
+    from rasant.bundle import Bundle
+
+__all__ = ["Inspector", "Status", "load"]
+
+LOG = logging.getLogger("rasant.inspector")
+LOG.addHandler(logging.NullHandler())
+
+Map = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an inspector has done so far, and on what it really runs."""
+
+    engine: str
+    fallbacks: tuple[str, ...]  # every fallback that was allowed and happened
+    bundle: str
+    threshold: float | None
+    frames: int
+    verdicts: dict[str, int]
+    reasons: dict[str, int]
+
+
+@dataclass(slots=True)
+class _Trace:
+    """What is known of a frame so far."""
+
+    start_ns: int
+    blame: Reason = Reason.FRAME  # whose fault an unforeseen exception is
+    finding: Finding | None = None
+    prepared_ns: int = 0
+    inferred_ns: int = 0
+    valid_ratio: float = float("nan")
+    result: ScoreResult | None = None
+    raw: Map | None = None
+    pooled: Map | None = None
+    regions: tuple[Region, ...] = ()
+    sigmas: dict[str, float] = field(default_factory=dict)
+
+
+class Inspector:
+    """Calls a network on frames and decides. Thread-safe by a lock; frames of one source must come in order.
+
+    Made by `rasant.load`; the constructor takes what a bundle and an engine give, for tests and special cases.
+    """
+
+    def __init__(
+        self, engine: Engine, settings: Settings, *, bundle: Bundle | None = None, threads: int = 1
+    ) -> None:
+        self.settings = settings
+        self.bundle = bundle
+        self._engine: Engine | None = engine
+        self._engine_text = str(engine.info)
+        self._fallbacks = engine.info.notes if engine.info.fallback else ()
+        self._bundle = "" if bundle is None else bundle.sha256
+        self._threads = threads
+        self._preprocess = Preprocessor(settings.preprocess, threads=threads, guard=self._guard)
+        self._freshness = Freshness(settings.limits)
+        self._lock = threading.Lock()
+        self._verdicts: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._ignore = np.zeros(settings.preprocess.size, np.bool_)
+        self._spare = np.empty((0, 0), np.uint8)
+        side = 2 * settings.foreground_dilate_px + 1
+        self._dilation = np.ones((side, side), np.uint8)
+
+    def __call__(self, frame: Frame, *, acquire_ms: float = 0.0) -> Inspection:
+        """Inspect one frame. `acquire_ms`, the time it took to get it, is only reported.
+
+        Raises DtypeError where `frame` is no Frame, and EngineError after `close`; never for what a frame contains.
+        """
+        start = time.monotonic_ns()
+        if not isinstance(frame, Frame):
+            raise DtypeError(f"an inspector takes a rasant.Frame, got {type(frame).__name__}")
+        with self._lock:
+            if self._engine is None:
+                raise EngineError("this inspector is closed; load the bundle again")
+            trace = _Trace(start)
+            try:
+                self._run(frame, trace, self._engine)
+            except FrameRefused as error:
+                trace.finding = Finding(Reason(error.reason), str(error))
+            except Exception as error:  # whatever it is, the machine gets a verdict
+                trace.finding = Finding(trace.blame, f"{type(error).__name__}: {error}")
+            return self._conclude(frame, trace, acquire_ms)
+
+    def refuse(
+        self, index: int, source: str, detail: str, *, reason: Reason = Reason.FRAME, name: str = ""
+    ) -> Inspection:
+        """The UNKNOWN for a frame that could not even be read (`FrameError`), counted and logged as any other."""
+        nothing = frame_from_map(self.settings.preprocess.size, self.settings.preprocess.size)
+        threshold = self.settings.threshold
+        with self._lock:
+            judgement = judge(
+                finding=Finding(reason, detail), score=np.nan, threshold=threshold, nonfinite=0, elapsed_ms=0.0,
+                deadline_ms=None,
+            )
+            inspection = Inspection(
+                index, source, *judgement, np.nan, np.nan if threshold is None else threshold, (), None, None, nothing,
+                Timings(), self._bundle, self._engine_text, name=name,
+            )
+            self._record(inspection)
+        return inspection
+
+    @property
+    def status(self) -> Status:
+        """What really runs, which fallbacks happened, and the counts of verdicts and reasons."""
+        with self._lock:
+            return Status(
+                self._engine_text, self._fallbacks, self._bundle, self.settings.threshold,
+                sum(self._verdicts.values()), dict(self._verdicts), dict(self._reasons),
+            )
+
+    def close(self) -> None:
+        """Release the engine. May be called again."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, frame: Frame, trace: _Trace, engine: Engine) -> None:
+        """All stages; returns early with `trace.finding` where a frame is refused."""
+        trace.finding = self._gate(frame, trace.start_ns)
+        if trace.finding is not None:
+            return
+        prepared = self._preprocess(frame, engine.inputs.get("color"), engine.inputs.get("depth"))
+        trace.valid_ratio = prepared.valid_ratio
+        trace.prepared_ns = time.monotonic_ns()
+        trace.blame = Reason.ENGINE
+        engine.infer()
+        trace.inferred_ns = time.monotonic_ns()
+        self._score(frame, trace, engine, prepared)
+
+    def _gate(self, frame: Frame, now_ns: int) -> Finding | None:
+        """What can be known before a pixel is processed: camera, form, time, exposure."""
+        finding = check_camera(frame, self.settings.camera)
+        if finding is not None:
+            return finding
+        self._preprocess.check(frame)
+        roi = self.settings.preprocess.roi
+        color = None if frame.color is None else sample_rows(frame.color, roi)
+        images = [] if color is None else [color]
+        if frame.depth is not None and frame.clock is not Clock.NONE:
+            images.append(sample_rows(frame.depth, roi))
+        finding = self._freshness.check(frame, now_ns, tuple(images))
+        if finding is None and color is not None and self.settings.preprocess.uses_color:
+            finding = check_color(color, self.settings.limits)
+        return finding
+
+    def _score(self, frame: Frame, trace: _Trace, engine: Engine, prepared: Prepared) -> None:
+        s = self.settings
+        raw, pooled = np.empty(s.preprocess.size, np.float32), np.empty(s.preprocess.size, np.float32)
+        result = trace.result = score_map(
+            engine.outputs["logits"][0], kernel=s.kernel, ignore=self._ignored(prepared), out_raw=raw,
+            out_pooled=pooled, threads=self._threads,
+        )
+        if result.nonfinite > 0 or not np.isfinite(result.score):
+            return
+        trace.raw, trace.pooled = raw, pooled
+        residual = engine.outputs.get("residual")
+        residuals = None if residual is None else residual[0]
+        half, (h, w) = s.kernel // 2, s.preprocess.size
+        x, y = max(0, result.x - half), max(0, result.y - half)
+        window = (x, y, min(w, result.x + half + 1) - x, min(h, result.y + half + 1) - y)
+        trace.sigmas = deviations(residuals, s.levels, s.modalities, window)
+        if s.threshold is not None and result.score >= s.threshold:
+            trace.regions = self._regions(frame, prepared, pooled, residuals, s.threshold)
+
+    def _ignored(self, prepared: Prepared) -> npt.NDArray[np.bool_] | None:
+        """Where the map must not decide: the ignore mask, and what lies outside the widened foreground."""
+        s = self.settings
+        if not s.mask_to_foreground:
+            return s.ignore
+        cv2.dilate(prepared.foreground.view(np.uint8), self._dilation, dst=self._ignore.view(np.uint8))
+        np.logical_not(self._ignore, out=self._ignore)
+        if s.ignore is not None:
+            np.logical_or(self._ignore, s.ignore, out=self._ignore)
+        return self._ignore
+
+    def _regions(
+        self, frame: Frame, prepared: Prepared, pooled: Map, residuals: Map | None, threshold: float
+    ) -> tuple[Region, ...]:
+        s = self.settings
+        x, y, width, height = s.preprocess.roi or (0, 0, frame.size[1], frame.size[0])
+        matrix = frame_from_map(s.preprocess.size, (height, width))
+        stats = find_regions(
+            pooled, threshold, frame_from_map=matrix, frame_size=(height, width), depth=prepared.depth_m,
+            intrinsics=prepared.intrinsics, max_regions=s.max_regions,
+        )
+        return tuple(self._region(stat, x, y, residuals) for stat in stats)
+
+    def _region(self, stat: RegionStat, x: int, y: int, residuals: Map | None) -> Region:
+        inner, box = stat.map_box, stat.frame_box
+        window = (inner.x, inner.y, inner.width, inner.height)
+        sigmas = deviations(residuals, self.settings.levels, self.settings.modalities, window)
+        modality = name_modality(sigmas, self.settings.modalities)
+        return Region(
+            box.x + x, box.y + y, box.width, box.height, stat.frame_area, stat.peak, stat.center_m, modality
+        )
+
+    def _guard(self, raw: npt.NDArray[Any], depth_m: Map, valid_ratio: float) -> None:
+        if self._spare.shape != depth_m.shape:
+            self._spare = np.empty(depth_m.shape, np.uint8)
+        finding = check_depth(raw, depth_m, valid_ratio, self.settings.limits, self._spare)
+        if finding is not None:
+            raise FrameRefused(finding.detail, finding.reason.value)
+
+    def _conclude(self, frame: Frame, trace: _Trace, acquire_ms: float) -> Inspection:
+        s = self.settings
+        now = time.monotonic_ns()
+        begin = trace.start_ns if frame.clock is Clock.NONE else min(frame.arrival_ns, trace.start_ns)
+        score = np.nan if trace.result is None else trace.result.score
+        verdict, reason, detail = judge(
+            finding=trace.finding, score=score, threshold=s.threshold,
+            nonfinite=0 if trace.result is None else trace.result.nonfinite, elapsed_ms=(now - begin) / 1e6,
+            deadline_ms=s.limits.deadline_ms,
+        )
+        inspection = Inspection(
+            frame=frame.index, source=frame.source, verdict=verdict, reason=reason, detail=detail, score=score,
+            threshold=np.nan if s.threshold is None else s.threshold, regions=trace.regions, anomaly_map=trace.raw,
+            pooled_map=trace.pooled, frame_from_map=self._preprocess.frame_from_map(frame.size),
+            timings=_timings(trace, now, acquire_ms), bundle=self._bundle, engine=self._engine_text,
+            calibration_id=frame.calibration_id,
+            valid_depth_ratio=trace.valid_ratio,
+            modality_scores=trace.sigmas, name=frame.name,
+        )
+        self._record(inspection)
+        return inspection
+
+    def _record(self, inspection: Inspection) -> None:
+        self._verdicts[inspection.verdict.value] += 1
+        self._reasons[inspection.reason.value] += 1
+        if inspection.reason not in (Reason.OK, Reason.DEFECT):
+            LOG.warning(
+                "frame %d of %s: UNKNOWN %s: %s", inspection.frame, inspection.source, inspection.reason.value,
+                inspection.detail,
+            )
+
+
+def _timings(trace: _Trace, now: int, acquire_ms: float) -> Timings:
+    """Stages that a refused frame did not reach took no time."""
+    prepared = trace.prepared_ns or now
+    inferred = trace.inferred_ns or now
+    milliseconds = [(prepared - trace.start_ns) / 1e6, (inferred - prepared) / 1e6, (now - inferred) / 1e6]
+    return Timings(acquire_ms, *milliseconds, total_ms=acquire_ms + sum(milliseconds))
+
+
+def load(
+    path: str | Path, engine: str = "auto", *, device: str = "cpu", allow_fallback: bool = False,
+    station: str | Path | None = None, require_threshold: bool = True, threads: int = 0, **overrides: Any,
+) -> Inspector:
+    """Open a bundle on an engine.
+
+    path: a `.rasant` file. engine: "auto" or a name that `rasant doctor` lists. device: "cpu", "cuda" or "cuda:N".
+    allow_fallback: accept the CPU where the device is not to be had; `Inspector.status` then says so.
+    station: a station file.
+    require_threshold: False also loads a bundle without threshold; its verdicts are UNKNOWN, maps and scores are there.
+    threads: for the engine and the operations; 0 leaves the engine to its runtime and takes one for the operations.
+    overrides: single values of a station file, flat, e.g. `threshold=0.6`, `roi=(0, 0, 640, 480)`, `deadline_ms=100`,
+        `max_age_ms=None`.
+
+    Raises BundleError and its kin, ThresholdError, ConfigError, EngineUnavailable.
+    """
+    from rasant.bundle import read_bundle
+    from rasant.station import read_station, station_from
+
+    stated = station_from(overrides, None if station is None else read_station(station))
+    bundle = read_bundle(path)
+    settings = resolve(bundle, stated, require_threshold=require_threshold)
+    if engine == "auto" and stated.engine is not None:
+        engine = stated.engine
+    opened = open_engine(
+        engine, bundle.graph(), precision=bundle.manifest.detector.precision, device=device, threads=threads,
+        allow_fallback=allow_fallback,
+    )
+    opened.warmup(1)
+    return Inspector(opened, settings, bundle=bundle, threads=max(1, threads))

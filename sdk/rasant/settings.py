@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an inspector works by: the bundle's manifest with the station's changes, resolved once at load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from rasant.errors import ConfigError, FrameError, ThresholdError
+from rasant.preprocess import MODALITIES, PreprocessParams
+from rasant.verdict import CameraBinding, Limits
+
+if TYPE_CHECKING:
+    from rasant.bundle import Bundle
+    from rasant.bundle.manifest import Attribution
+    from rasant.station import Station
+
+__all__ = ["Settings", "resolve"]
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides how a frame becomes an inspection.
+
+    threshold: on the pooled map, or None where the bundle has none yet.
+    ignore: (h, w) bool at network resolution, True = never scored, or None.
+    levels: reconstruction residual of each modality on good parts, (mean, std).
+    """
+
+    preprocess: PreprocessParams
+    threshold: float | None
+    kernel: int = 21
+    limits: Limits = field(default_factory=Limits)
+    camera: CameraBinding = field(default_factory=CameraBinding)
+    ignore: Mask | None = None
+    mask_to_foreground: bool = False
+    foreground_dilate_px: int = 0
+    levels: dict[str, tuple[float, float]] = field(default_factory=dict)
+    max_regions: int = 64
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of the network's inputs, in order."""
+        return MODALITIES[self.preprocess.modalities]
+
+
+def resolve(bundle: Bundle, station: Station, *, require_threshold: bool = True) -> Settings:
+    """The settings of a bundle at a station.
+
+    Raises ThresholdError where the threshold is missing (unless `require_threshold` is False) or would pass or reject
+    everything, ConfigError where the station's region or mask does not fit.
+    """
+    m = bundle.manifest
+    params = m.preprocess.to_params()
+    if station.roi is not None:
+        params = replace(params, roi=station.roi)
+    frame_size = None if m.camera is None else (m.camera.height, m.camera.width)
+    if params.roi is not None and frame_size is not None:
+        x, y, width, height = params.roi
+        if x + width > frame_size[1] or y + height > frame_size[0]:
+            raise ConfigError(f"roi {params.roi} must lie inside the camera's {frame_size[1]}x{frame_size[0]} pixels")
+    limits = Limits(
+        min_valid_depth=m.validity.min_valid_depth, depth_range_m=m.validity.depth_range_m,
+        max_age_ms=m.validity.max_age_ms, deadline_ms=m.validity.deadline_ms, min_mean=m.validity.exposure.min_mean,
+        max_mean=m.validity.exposure.max_mean, min_std=m.validity.exposure.min_std,
+    )
+    return Settings(
+        preprocess=params,
+        threshold=_threshold(bundle, station, require_threshold),
+        kernel=m.postprocess.kernel,
+        limits=station.limits(limits),
+        camera=CameraBinding() if m.camera is None else
+        CameraBinding(frame_size, m.camera.serial, m.camera.calibration_id),
+        ignore=_ignore(bundle.ignore_mask(), station.ignore_mask, params, frame_size),
+        mask_to_foreground=m.postprocess.mask_to_foreground,
+        foreground_dilate_px=m.postprocess.foreground_dilate_px,
+        levels=_levels(m.attribution),
+    )
+
+
+def _threshold(bundle: Bundle, station: Station, required: bool) -> float | None:
+    from rasant.bundle.manifest import check_threshold
+
+    threshold = station.threshold if station.threshold is not None else bundle.manifest.decision.threshold
+    if threshold is not None:
+        check_threshold(threshold, bundle.manifest.postprocess.score_range)
+        return threshold
+    if not required:
+        return None
+    name = bundle.name or "BUNDLE"
+    raise ThresholdError(
+        f"{name} has no threshold, so it cannot decide; run: rasant calibrate threshold {name} SOURCE_OF_GOOD_PARTS"
+    )
+
+
+def _levels(attribution: Attribution) -> dict[str, tuple[float, float]]:
+    found = {"color": attribution.color, "depth": attribution.depth}
+    return {name: (level.mean, level.std) for name, level in found.items() if level is not None}
+
+
+def _ignore(
+    of_bundle: Mask | None, file: str | None, params: PreprocessParams, frame_size: tuple[int, int] | None
+) -> Mask | None:
+    """Both masks together, at network resolution."""
+    if file is None:
+        mask = of_bundle
+    else:
+        of_station = _station_mask(file, params, frame_size)
+        mask = of_station if of_bundle is None else of_station | of_bundle
+    if mask is not None and bool(mask.all()):
+        raise ConfigError(f"ignore_mask {file or 'of the bundle'} leaves nothing to inspect; it would pass everything")
+    return mask
+
+
+def _station_mask(file: str, params: PreprocessParams, frame_size: tuple[int, int] | None) -> Mask:
+    from rasant.recording.image_file import decode_mask, read_bytes
+
+    try:
+        mask = decode_mask(read_bytes(Path(file)), file)
+    except FrameError as error:
+        raise ConfigError(f"ignore_mask: {error}") from error
+    if mask.shape == params.size and (frame_size is None or mask.shape != frame_size or params.roi is None):
+        return mask
+    if frame_size is None or mask.shape != frame_size:
+        wanted = f"{params.size}" if frame_size is None else f"{frame_size} (frame) or {params.size} (network)"
+        raise ConfigError(f"ignore_mask {file} must be {wanted} (rows, cols), got {mask.shape}")
+    if params.roi is not None:
+        x, y, width, height = params.roi
+        mask = mask[y : y + height, x : x + width]
+    share = cv2.resize(mask.astype(np.float32), params.size[::-1], interpolation=cv2.INTER_AREA)
+    return np.asarray(share > 0.999, np.bool_)  # ignored only where every frame pixel is

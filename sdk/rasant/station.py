@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The station file: what one machine changes of a bundle. TOML or JSON; every key is optional.
+
+    source = "folder:captures"            # used when `rasant inspect` is given none
+    threshold = 0.61
+    roi = [40, 30, 400, 300]              # x, y, width, height in frame pixels
+    ignore_mask = "clamp.png"             # non-zero pixels are never scored; of frame or network size; beside this file
+    engine = "onnxruntime"
+
+    [validity]
+    min_valid_depth = 0.8
+    depth_range_m = [0.40, 0.55]
+    max_age_ms = 200
+    deadline_ms = 150
+
+    [validity.exposure]
+    min_mean = 20
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+
+from rasant.config_file import read_config, validate
+from rasant.verdict import Limits
+
+__all__ = ["Exposure", "Station", "Validity", "read_station", "station_from"]
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Level = Annotated[float, Field(ge=0.0, le=255.0)]
+# JSON and TOML have no tuples, so the lists of a file are let through where a tuple of fixed length is meant.
+Roi = Annotated[tuple[NonNegativeInt, NonNegativeInt, PositiveInt, PositiveInt], Field(strict=False)]
+Range = Annotated[tuple[NonNegativeFloat, PositiveFloat], Field(strict=False)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Exposure(_Strict):
+    """Limits of the colour image, in 8-bit levels."""
+
+    min_mean: Level | None = None
+    max_mean: Level | None = None
+    min_std: Level | None = None
+
+
+class Validity(_Strict):
+    """Limits that replace the bundle's. False switches `max_age_ms` or `deadline_ms` off."""
+
+    min_valid_depth: Share | None = None
+    depth_range_m: Range | None = None
+    max_out_of_range: Share | None = None
+    max_age_ms: PositiveFloat | Literal[False] | None = None
+    deadline_ms: PositiveFloat | Literal[False] | None = None
+    max_identical: Annotated[int, Field(ge=2)] | None = None
+    exposure: Exposure = Exposure()
+
+
+class Station(_Strict):
+    """What one machine changes of a bundle; None keeps the bundle's value."""
+
+    schema_version: Literal[1] = 1
+    source: Annotated[str, Field(min_length=1)] | None = None
+    engine: Annotated[str, Field(min_length=1)] | None = None
+    threshold: PositiveFloat | None = None
+    roi: Roi | None = None
+    ignore_mask: Annotated[str, Field(min_length=1)] | None = None
+    validity: Validity = Validity()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Station:
+        bounds = self.validity.depth_range_m
+        if bounds is not None and bounds[0] >= bounds[1]:
+            raise ValueError(f"validity.depth_range_m must be [near, far] and grow, got {list(bounds)}")
+        return self
+
+    def limits(self, base: Limits) -> Limits:
+        """`base` with the limits that this file states. Raises ConfigError where the mixture makes no sense."""
+        stated: dict[str, Any] = {}
+        values = self.validity.model_dump(exclude_none=True)
+        values.update(values.pop("exposure", {}))
+        for name, value in values.items():
+            stated[name] = None if value is False else value
+        return replace(base, **stated)
+
+
+def read_station(path: str | Path) -> Station:
+    """Read a station file. Raises ConfigError that names the file and the exact key.
+
+    A relative `ignore_mask` is looked up beside the file.
+    """
+    station = read_config(path, Station)
+    if station.ignore_mask is None:
+        return station
+    return station.model_copy(update={"ignore_mask": str(Path(path).parent / station.ignore_mask)})
+
+
+def station_from(overrides: dict[str, Any], base: Station | None = None) -> Station:
+    """A station from keyword arguments, flat: `threshold=0.6, roi=(0, 0, 64, 64), max_age_ms=None, min_mean=10`.
+
+    Raises ConfigError for an unknown name or a wrong value.
+    """
+    top: dict[str, Any] = {} if base is None else base.model_dump(exclude_none=True)
+    validity: dict[str, Any] = top.setdefault("validity", {})
+    exposure: dict[str, Any] = validity.setdefault("exposure", {})
+    for name, value in overrides.items():
+        if name in Exposure.model_fields:
+            exposure[name] = value
+        elif name in Validity.model_fields:
+            switched_off = value is None and name in ("max_age_ms", "deadline_ms")
+            validity[name] = False if switched_off else value
+        else:
+            top[name] = str(value) if isinstance(value, Path) else value
+    return validate(top, Station, "overrides")
