@@ -9,11 +9,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from training.tiny_method import PRESETS, Tiny, TinySettings
 
 from rasant.errors import CheckpointError
 from rasant_training import checkpoint
 from rasant_training.averaging import WeightAverage
+from training.tiny_method import PRESETS, Tiny, TinySettings
 
 RECIPE = PRESETS["test"]
 

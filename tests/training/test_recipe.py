@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from training.tiny_method import PRESETS
 
 from rasant.errors import ConfigError
 from rasant_training.recipe import (
@@ -17,6 +16,7 @@ from rasant_training.recipe import (
     parse_settings,
     read_toml,
 )
+from training.tiny_method import PRESETS
 
 PRESET = PRESETS["test"]
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from rasant.preprocess import PreprocessParams
-from rasant.types import Intrinsics
 from torch import nn
 from torch.nn import functional
 
+from rasant.preprocess import PreprocessParams
+from rasant.types import Intrinsics
 from rasant_training.data.parts import PreparedParts
 from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, Recipe
 

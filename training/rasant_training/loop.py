@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessRaisedException
 
 from rasant import errors
 from rasant.errors import ConfigError
@@ -107,7 +107,7 @@ def _sitting(job: Job, fabric: Fabric) -> RunResult:
     torch.manual_seed(loop.seed)
     network = method.build(recipe).train()
     if loop.channels_last:
-        network = network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(network, _optimizer(recipe.optimizer, network))
     state = _State(network, WeightAverage(network, loop.ema) if loop.ema else None, optimizer.optimizer)
     first = checkpoint.Progress()
@@ -239,7 +239,7 @@ class _Loop:
 
     def _report(self, elapsed: float, done: float) -> None:
         """Means of the losses since the last report, over all processes; a loss that is not finite ends the run."""
-        self.means = {name: float(self.fabric.all_reduce(total / self.summed)) for name, total in self.sums.items()}
+        self.means = {name: self._mean(total / self.summed) for name, total in self.sums.items()}
         now = time.monotonic()
         rate = self.summed / max(now - self.logged_at, 1e-9)
         self.logged_at, self.sums, self.summed = now, {}, 0
@@ -248,6 +248,12 @@ class _Loop:
         self.monitor.scalars(
             self.step, self.means, learning_rate=self.optimizer.param_groups[0]["lr"], elapsed_s=round(elapsed, 3),
             done=round(done, 5), steps_per_s=round(rate, 4))
+
+    def _mean(self, value: torch.Tensor) -> float:
+        """Mean over all processes."""
+        mean = self.fabric.all_reduce(value)
+        assert isinstance(mean, torch.Tensor)
+        return float(mean)
 
     def _save_due(self, elapsed: float) -> bool:
         if self.loop.checkpoint_steps:

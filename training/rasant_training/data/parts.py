@@ -250,7 +250,7 @@ def _warnings(rows: list[_Row], split: str) -> list[str]:
 
 def _limits(rows: list[_Row]) -> dict[str, float]:
     """Smallest and largest value of each statistic over the parts: `NAME.min`, `NAME.max`."""
-    limits = {}
+    limits: dict[str, float] = {}
     for name in rows[0].statistics:
         values = [row.statistics[name] for row in rows]
         limits |= {f"{name}.min": min(values), f"{name}.max": max(values)}
