@@ -4,11 +4,19 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
 from pathlib import Path
+
+import pytest
 
 from rasant import errors
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+COMMANDS = sorted(point.name for point in entry_points(group="rasant.commands"))
 
 
 def name(path: Path) -> str:
@@ -82,3 +90,26 @@ def test_the_changelog_has_a_place_for_the_next_change() -> None:
     assert heads[0] == "[Unreleased]"
 
 
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A program of this environment, with its output."""
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example(command: str) -> None:
+    """--help of each command, and of each of its sub-commands, has a line that starts with Example."""
+    main = "import sys; sys.argv[0] = 'rasant'; from rasant.cli import main; main()"
+    words = [command]
+    if command == "calibrate":
+        words.append("threshold")
+    done = run("-c", main, *words, "--help")
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"Example: rasant {' '.join(words)}", done.stdout), done.stdout
+
+
+def test_the_reference_pages_are_current() -> None:
+    """docs/reference says what the source and the commands say today."""
+    done = run(str(ROOT / "docs" / "reference" / "make.py"), "--check")
+    assert done.returncode == 0, done.stdout + done.stderr
