@@ -26,9 +26,8 @@ FUNCTION_LINES = 60
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 BODY = re.compile(r"[A-Za-z_].*\{$|[A-Za-z_][^;#{]*\($")  # the first line of a C++ function at column 0
 # Assembled from parts, so that this file does not offend itself.
-FORBIDDEN_TEXT = re.compile(
-    "|".join([r"(?<![\w.])/(?:work|root|home/(?!me/)\w+)/", "py" + r"pi\.org", "python" + "hosted", "registry" + r"\.npm"])
-)
+HOMES = r"(?<![\w.])/(?:work|root|home/(?!me/)\w+)/"
+FORBIDDEN_TEXT = re.compile("|".join([HOMES, "py" + r"pi\.org", "python" + "hosted", "registry" + r"\.npm"]))
 
 
 def files(*suffixes: str) -> Iterator[Path]:
