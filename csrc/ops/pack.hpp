@@ -9,7 +9,7 @@
 // Resizing is separable, and each axis is on its own: pixel centres are at integers, source = (x + 0.5) * in/out - 0.5.
 //   area      an axis that shrinks takes the mean of the covered interval (as cv2.INTER_AREA); one that grows: bilinear
 //   bilinear  two taps, clamped at the border (as cv2.INTER_LINEAR: no smoothing when shrinking)
-//   nearest   floor((x + 0.5) * in/out) (as cv2.INTER_NEAREST_EXACT)
+//   nearest   floor((x + 0.5) * in/out) (as cv2.INTER_NEAREST_EXACT, whose rounding differs at ties)
 // Sums run in tap order, rows first, so the result has the same bits for any thread count and vector width.
 #pragma once
 #include <cstdint>
