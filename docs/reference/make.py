@@ -7,11 +7,12 @@ api.md is made by reading the source, not by importing it, so it is the same on 
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,14 +86,30 @@ def api_page() -> str:
     return "\n".join(text).rstrip() + "\n"
 
 
-def help_of(command: str) -> str:
-    """What `rasant COMMAND --help` prints."""
-    program = "import sys; sys.argv[0] = 'rasant'; from rasant.cli import main; main()"
-    run = [sys.executable, "-c", program, *command.split(), "--help"]
-    done = subprocess.run(run, capture_output=True, text=True, check=False, env={**os.environ, **PLAIN})
+HELP = """
+import contextlib, io, json, sys
+from rasant.cli import app
+pages = []
+for command in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as page:
+        try:
+            app([*command.split(), "--help"], prog_name="rasant")
+        except SystemExit as end:
+            if end.code:
+                sys.exit(f"rasant {command} --help gave {end.code}")
+    pages.append(page.getvalue())
+print(json.dumps(pages))
+"""
+
+
+def helps(commands: Sequence[str], *, plain: bool) -> dict[str, str]:
+    """What `rasant COMMAND --help` prints for each command, all in one process; plain: without boxes and colours."""
+    environment = {**os.environ, **(PLAIN if plain else {})}
+    run = [sys.executable, "-c", HELP, json.dumps(list(commands))]
+    done = subprocess.run(run, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        raise SystemExit(f"rasant {command} --help failed with {done.returncode}:\n{done.stderr}")
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
+        raise SystemExit(done.stderr)
+    return dict(zip(commands, json.loads(done.stdout), strict=True))
 
 
 def cli_page() -> str:
@@ -102,8 +119,9 @@ def cli_page() -> str:
         "Made by `make docs` from each command's `--help`; do not edit. Exit codes: 0 ok, 1 rejects found with",
         "`--fail-on-reject`, 2 usage or configuration, 3 environment. `--json` prints for machines.", "",
     ]  # fmt: skip
-    for command in COMMANDS:
-        text += [f"## rasant {command}".rstrip(), "", "```text", help_of(command), "```", ""]
+    for command, page in helps(COMMANDS, plain=True).items():
+        lines = [line.rstrip() for line in page.strip().splitlines()]
+        text += [f"## rasant {command}".rstrip(), "", "```text", *lines, "```", ""]
     return "\n".join(text).rstrip() + "\n"
 
 
