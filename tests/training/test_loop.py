@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 import torch
-from training import tiny_method
-from training.tiny_method import PRESETS, Tiny, made_parts
 
 from rasant.errors import CheckpointError, ConfigError
 from rasant_training import checkpoint
 from rasant_training.loop import Job, RunResult, train
 from rasant_training.recipe import Recipe
 from rasant_training.rundir import checkpoint_path
+from training import tiny_method
+from training.tiny_method import PRESETS, Tiny, made_parts
 
 
 def recipe(**loop: Any) -> Recipe:
@@ -105,7 +105,7 @@ def test_a_killed_run_resumes_to_the_weights_of_one_that_was_not(tmp_path: Path)
 
 
 def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(tmp_path: Path, monkeypatch: Any) -> None:
-    """SIGTERM is answered with a checkpoint of the step that was running; resuming reaches the uninterrupted weights."""
+    """SIGTERM is answered with a checkpoint of the step that was running; resuming reaches the same weights."""
     calls = 0
     real = tiny_method.losses
 

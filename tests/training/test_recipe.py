@@ -62,7 +62,10 @@ def test_settings_of_the_command_line_are_toml_or_text() -> None:
     """--set takes numbers, booleans, lists and plain words, at any depth."""
     words = ["loop.steps=3", "optimizer.betas=[0.8, 0.9]", "settings.normalised=false", "modalities=rgb"]
     assert parse_settings(words) == {
-        "loop": {"steps": 3}, "optimizer": {"betas": [0.8, 0.9]}, "settings": {"normalised": False}, "modalities": "rgb",
+        "loop": {"steps": 3},
+        "optimizer": {"betas": [0.8, 0.9]},
+        "settings": {"normalised": False},
+        "modalities": "rgb",
     }
     assert apply_changes(PRESET, parse_settings(words), "--set").optimizer.betas == (0.8, 0.9)
     with pytest.raises(ConfigError, match="key=value"):

@@ -9,7 +9,6 @@ rank).
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from typing import Any
 import torch
 
 from rasant.bundle.tensors_check import check_tensors
+from rasant.bundle.writer import write_atomically
 from rasant.errors import CheckpointError
 from rasant_training.averaging import WeightAverage
 
-__all__ = ["Progress", "read_progress", "read_weights", "restore", "save", "write_atomically"]
+__all__ = ["Progress", "read_progress", "read_weights", "restore", "save"]
 
 FORMAT = 1
 
@@ -51,21 +51,6 @@ def save(
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     metadata = {"rasant": json.dumps({"format": FORMAT, **asdict(progress)})}
     write_atomically(path, to_bytes(plain, metadata))
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that `path` holds either its old or its new content after a crash or a power cut."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _load(path: Path) -> tuple[dict[str, torch.Tensor], Progress]:

@@ -68,11 +68,10 @@ def resume_run(
         recipe = apply_changes(recipe, change, origin)
     if different := same_training(record.recipe, recipe):
         raise ConfigError(f"{run} cannot be resumed with another {', '.join(different)}; start a new run instead")
-    parts = prepare_parts(data or record.data, record.recipe.preprocess, recipe.data)
+    parts = prepare_parts(data or record.data, record.recipe.preprocess, recipe.data, estimate=False)
     if parts.sha256 != record.sha256:
         raise ConfigError(f"the data of {data or record.data} changed since {run} was started ({record.parts} parts "
                           f"then, {len(parts)} now); start a new run instead")
-    parts = replace(parts, params=record.recipe.preprocess)
     write_run(run, replace(record, recipe=recipe, data=data or record.data))
     return _sit(recipe, parts, run, resume=checkpoint_path(run).exists(), output=output)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from rasant.bundle.writer import write_atomically
 from rasant.errors import ConfigError
 from rasant.types import Intrinsics
 from rasant_training.data.parts import PreparedParts
@@ -67,8 +68,6 @@ def _version(package: str) -> str:
 
 def write_run(run: Path, record: RunRecord) -> None:
     """Write `run.json` and `recipe.toml` into the folder, which is made when needed."""
-    from rasant_training.checkpoint import write_atomically
-
     run.mkdir(parents=True, exist_ok=True)
     plain = {"format": FORMAT, **asdict(replace(record, recipe=None)), "recipe": as_dict(record.recipe)}  # type: ignore[arg-type]
     write_atomically(run / "run.json", json.dumps(plain, indent=1).encode())

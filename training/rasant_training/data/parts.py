@@ -91,14 +91,18 @@ def with_split(uri: str, split: str) -> str:
     return f"{uri}{'&' if parsed.query else '?'}split={split}"
 
 
-def prepare_parts(uri: str, params: PreprocessParams, data: DataRecipe, *, split: str = "train") -> PreparedParts:
-    """Prepare every good part of `uri`; with `split="train"` the class-level depth range is estimated first.
+def prepare_parts(
+    uri: str, params: PreprocessParams, data: DataRecipe, *, split: str = "train", estimate: bool = True
+) -> PreparedParts:
+    """Prepare every good part of `uri`; for the train split the class-level depth range is estimated first.
+
+    With `estimate=False` the range of `params` is kept, as for a run that has its range already.
 
     Both modalities are prepared where the frames have them, so that the part's outline is known even when one is not
     trained on. Raises ConfigError without good parts, when all hold the same pixels, or when categories are mixed. A
     single damaged or refused frame becomes a note.
     """
-    if split == "train":
+    if split == "train" and estimate:
         params = _with_height_range(uri, params, data, split)
     preprocessors: dict[str, Preprocessor] = {}
     rows: list[_Row] = []

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From the folder of a run to a `.rasant` bundle: graph, certificate, limits of good frames, attribution levels."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from rasant.bundle import Manifest, write_bundle
+from rasant.bundle.graph_check import describe_graph
+from rasant.bundle.manifest import (
+    Attribution,
+    Camera,
+    Exposure,
+    Level,
+    Parity,
+    Postprocess,
+    Preprocess,
+    Training,
+    Validity,
+)
+from rasant.bundle.tensors import write_tensors
+from rasant.bundle.writer import list_files
+from rasant.engines.onnxruntime import OnnxRuntimeEngine
+from rasant.errors import ConfigError, SourceError
+from rasant_training import checkpoint
+from rasant_training.data.parts import PreparedParts, prepare_parts
+from rasant_training.export.onnx import OnnxExport, to_onnx
+from rasant_training.export.verify import Golden, compare, make_golden, random_inputs
+from rasant_training.method import load_method
+from rasant_training.recipe import as_toml
+from rasant_training.rundir import RunRecord, checkpoint_path, read_run
+
+__all__ = ["attribution_levels", "export_run", "validity_limits"]
+
+GRAPH, GOLDEN = "detector.onnx", "golden.safetensors"
+REAL_FRAMES, RANDOM_FRAMES = 2, 1  # golden frames; each is about 2 MB at 256 x 256
+LEVEL_PARTS = 20  # good parts that set the attribution levels
+MINIMUM_RUNTIME = {8: "1.14", 10: "1.18"}  # ONNX Runtime that reads an IR version
+
+
+def export_run(
+    run: Path, out: Path, *, profile: str = "modern", opset: int | None = None, licence: str = "Apache-2.0",
+    data: str = "",
+) -> dict[str, Any]:
+    """Write the bundle of a run's latest checkpoint and return what a person wants to know about it.
+
+    data: source of good parts when it moved since training. Raises ConfigError without a run, CheckpointError for a
+    damaged checkpoint, ModelError when the graph differs from the network, SourceError when the parts are gone.
+    """
+    record = read_run(run)
+    method = load_method(record.recipe.method)
+    model = method.build(record.recipe)
+    progress = checkpoint.read_weights(checkpoint_path(run), model)
+    network = method.export_module(model.float().to(memory_format=torch.contiguous_format)).eval()  # type: ignore[call-overload]
+    parts = _good_parts(record, data or record.data)
+    inputs = _inputs(record, parts)
+    shapes = {name: (1, *stack.shape[1:]) for name, stack in inputs.items()}
+    exported = to_onnx(network, {name: torch.zeros(shape) for name, shape in shapes.items()}, profile=profile,
+                       opset=opset)
+    golden = make_golden(network, {
+        name: np.concatenate([noise, inputs[name][:REAL_FRAMES]])
+        for name, noise in random_inputs(shapes, RANDOM_FRAMES, record.recipe.loop.seed).items()
+    })
+    with OnnxRuntimeEngine(exported.model, threads=1) as engine:
+        parity = compare(engine, golden)
+    manifest = _manifest(record, exported, progress.step, licence).model_copy(update={
+        "attribution": attribution_levels(network, record, inputs, parts),
+        "parity": Parity(golden=GOLDEN, records=(parity,)),
+    })
+    files = {GRAPH: exported.model, GOLDEN: write_tensors(golden.arrays)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_bundle(out, manifest, files)
+    return _report(out, exported, golden, manifest, progress.step)
+
+
+def _good_parts(record: RunRecord, data: str) -> PreparedParts:
+    """Good parts that were not trained on, or the trained ones where the source has no others."""
+    params, recipe = record.recipe.preprocess, record.recipe.data
+    try:
+        return prepare_parts(data, params, recipe, split="validation")
+    except (SourceError, ConfigError):
+        return prepare_parts(data, params, recipe, split="train", estimate=False)
+
+
+def _inputs(record: RunRecord, parts: PreparedParts) -> dict[str, Any]:
+    """Network inputs (N, C, h, w) of the modalities in use, in graph order."""
+    stacks = {"color": parts.color, "depth": parts.depth[:, None]}
+    return {name: stacks[name][:LEVEL_PARTS] for name in record.recipe.inputs}
+
+
+def _manifest(record: RunRecord, exported: OnnxExport, steps: int, licence: str) -> Manifest:
+    recipe = record.recipe
+    return Manifest(
+        method=recipe.method,
+        preset=recipe.preset,
+        category=record.category,
+        created=datetime.datetime.fromisoformat(record.created),
+        licence=licence,
+        graphs={"detector": describe_graph(exported.model, GRAPH)},
+        files=list_files({GRAPH: exported.model}),  # the writer completes it
+        preprocess=Preprocess.from_params(recipe.preprocess),
+        postprocess=Postprocess(
+            kernel=recipe.postprocess.kernel, pixel_map=recipe.postprocess.pixel_map,
+            mask_to_foreground=recipe.postprocess.mask_to_foreground,
+            foreground_dilate_px=recipe.postprocess.foreground_dilate_px,
+        ),
+        validity=validity_limits(record.limits),
+        camera=Camera(width=record.intrinsics.width, height=record.intrinsics.height),
+        training=Training(data_sha256=record.sha256, seed=recipe.loop.seed, steps=steps, recipe=as_toml(recipe),
+                          versions=record.versions),
+        minimum_versions={"onnxruntime": MINIMUM_RUNTIME[exported.ir_version]},
+    )
+
+
+def validity_limits(limits: dict[str, float]) -> Validity:
+    """Limits that every good training part keeps with room to spare; what leaves them is not the trained scene.
+
+    limits: `NAME.min` and `NAME.max` of the statistics of `data.parts`.
+    """
+    default = Validity()
+    values: dict[str, Any] = {}
+    if "valid_depth.min" in limits:
+        near, far = limits["depth_low_m.min"], limits["depth_high_m.max"]
+        room = max(0.05, 0.25 * far)  # metres; flying pixels and tilted parts stay inside
+        values["min_valid_depth"] = round(0.8 * limits["valid_depth.min"], 3)
+        values["depth_range_m"] = (round(max(near - room, 0.0), 3), round(far + room, 3))
+    if "color_mean.min" in limits:
+        values["exposure"] = Exposure(
+            min_mean=round(0.5 * limits["color_mean.min"], 1),
+            max_mean=round(min(default.exposure.max_mean, 255 - 0.5 * (255 - limits["color_mean.max"])), 1),
+            min_std=round(min(0.5 * limits["color_std.min"], 128.0), 1),
+        )
+    return default.model_copy(update=values)
+
+
+@torch.no_grad()
+def attribution_levels(
+    network: torch.nn.Module, record: RunRecord, inputs: dict[str, Any], parts: PreparedParts
+) -> Attribution:
+    """Mean and standard deviation, over the foreground of good parts, of each modality's residual.
+
+    The residual is first averaged over the score's box, because that is the scale at which regions are compared.
+    """
+    kernel = record.recipe.postprocess.kernel
+    seen: list[list[torch.Tensor]] = [[] for _ in inputs]
+    for index, images in enumerate(zip(*inputs.values(), strict=True)):
+        residual = network(*(torch.from_numpy(image[None]) for image in images))[1]
+        pooled = functional.avg_pool2d(residual, kernel, 1, kernel // 2, count_include_pad=False)[0]
+        foreground = torch.from_numpy(parts.foreground[index])
+        for modality, values in enumerate(pooled):
+            seen[modality].append(values[foreground])
+    levels = {}
+    for name, values in zip(inputs, seen, strict=True):
+        every = torch.cat(values).double()
+        levels[name] = Level(mean=float(every.mean()), std=max(float(every.std()), 1e-9))
+    return Attribution(**levels)
+
+
+def _report(out: Path, exported: OnnxExport, golden: Golden, manifest: Manifest, steps: int) -> dict[str, Any]:
+    (record,) = manifest.parity.records
+    return {
+        "bundle": str(out),
+        "size_bytes": out.stat().st_size,
+        "steps": steps,
+        "opset": exported.opset,
+        "ir_version": exported.ir_version,
+        "exporter": exported.exporter,
+        "parity_engine": record.engine,
+        "parity_frames": golden.frames,
+        "parity_max_abs": record.max_abs,
+        "parity_mean_abs": record.mean_abs,
+        "threshold": None,
+        "next": f"rasant calibrate threshold {out} SOURCE",
+    }
