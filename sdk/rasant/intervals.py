@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far a rate or an AUROC measured on few parts can be trusted. Exact or seeded; numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from rasant.errors import ConfigError
+
+__all__ = ["auroc_interval", "clopper_pearson"]
+
+_BISECTIONS = 80
+
+
+def clopper_pearson(hits: int, trials: int, *, confidence: float = 0.95) -> tuple[float, float]:
+    """Exact two-sided interval of a rate of which `hits` of `trials` were seen (Clopper and Pearson 1934).
+
+    The bounds are the rates at which a result at least, and at most, as extreme has the probability (1 - confidence)/2.
+    For a threshold that is an order statistic of the same parts, the upper bound is also the exact distribution-free
+    tolerance bound of the rate on new parts: the rate above the k-th of n scores is Beta(n - k + 1, k) distributed.
+
+    Raises ConfigError unless 0 <= hits <= trials, trials >= 1 and 0 < confidence < 1.
+    """
+    if trials < 1 or not 0 <= hits <= trials:
+        raise ConfigError(f"hits must be between 0 and trials (at least 1), got {hits} of {trials}")
+    if not 0.0 < confidence < 1.0:
+        raise ConfigError(f"confidence must lie between 0 and 1, got {confidence}; 0.95 is usual")
+    tail = (1.0 - confidence) / 2.0
+    counts = np.arange(trials + 1, dtype=np.float64)
+    steps = np.log(trials - counts[:-1]) - np.log(counts[1:])
+    log_choose = np.concatenate(([0.0], np.cumsum(steps)))
+
+    def mass(rate: float, first: int, last: int) -> float:
+        """P(first <= X <= last) of the binomial distribution."""
+        k = counts[first : last + 1]
+        exponents = log_choose[first : last + 1] + k * np.log(rate) + (trials - k) * np.log1p(-rate)
+        return float(np.exp(exponents).sum())
+
+    low, high = 0.0, 1.0
+    if hits > 0:
+        low = _bisect(lambda rate: mass(rate, hits, trials) < tail)
+    if hits < trials:
+        high = _bisect(lambda rate: mass(rate, 0, hits) > tail)
+    return low, high
+
+
+def _bisect(is_below: Callable[[float], bool]) -> float:
+    """The rate in (0, 1) where `is_below` turns from True to False."""
+    low, high = 0.0, 1.0
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        if middle <= low or middle >= high:
+            break
+        if is_below(middle):
+            low = middle
+        else:
+            high = middle
+    return 0.5 * (low + high)
+
+
+def auroc_interval(
+    scores: npt.ArrayLike, labels: npt.ArrayLike, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float] | None:
+    """Percentile bootstrap interval of the AUROC, drawn within each class so that both stay present; seeded.
+
+    scores: (N,) finite numbers. labels: (N,) bool, True = defective. None where a class is missing.
+    Ties count one half, so the resampled values are exact AUROCs. With perfect separation the interval is (1, 1):
+    a bootstrap cannot see what did not happen.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    defective = np.asarray(labels, dtype=bool)
+    high, low = values[defective], values[~defective]
+    if not len(high) or not len(low):
+        return None
+    wins = (high[:, None] > low[None, :]) + 0.5 * (high[:, None] == low[None, :])
+    random = np.random.default_rng(seed)
+    draws_high = random.multinomial(len(high), np.full(len(high), 1.0 / len(high)), size=resamples)
+    draws_low = random.multinomial(len(low), np.full(len(low), 1.0 / len(low)), size=resamples)
+    areas = np.einsum("ri,ri->r", draws_high @ wins, draws_low) / (len(high) * len(low))
+    tail = 50.0 * (1.0 - confidence)
+    bounds = np.percentile(areas, [tail, 100.0 - tail])
+    return float(bounds[0]), float(bounds[1])
