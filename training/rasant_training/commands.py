@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -66,6 +67,8 @@ def train(
         result = resume_run(out, _change_list(recipe, settings, changes), data=data, output=output)
     else:
         result = start_run(_chosen(method, preset, recipe, settings, changes), data, out, output=output)
+    for note in result.notes:
+        typer.echo(json.dumps({"event": "note", "text": note}) if json_lines else f"note: {note}")
     if not json_lines:
         typer.echo(result.summary)
     if result.interrupted:
@@ -122,8 +125,6 @@ def export(
 
     Example: rasant export runs/casting -o casting.rasant
     """
-    import json
-
     from rasant_training.export.bundle import export_run
 
     report = export_run(run, out, profile=profile.value, opset=opset, licence=licence, data=data)

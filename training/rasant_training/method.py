@@ -56,6 +56,8 @@ def load_method(name: str) -> Method:
     try:
         return cast(Method, importlib.import_module(METHODS.get(name, name)))
     except ModuleNotFoundError as error:
+        if name in METHODS:
+            raise  # a package is missing, which the command explains
         raise ConfigError(f"method {name!r} cannot be imported: {error}") from error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rasant.errors import ConfigError
+from rasant_training.contamination import odd_parts
 from rasant_training.data.parts import PreparedParts, prepare_parts
 from rasant_training.loop import Job, RunResult, train
 from rasant_training.monitor import Output
@@ -23,6 +24,7 @@ class Sitting:
 
     result: RunResult
     run: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def interrupted(self) -> bool:
@@ -77,4 +79,9 @@ def resume_run(
 
 
 def _sit(recipe: Recipe, parts: PreparedParts, run: Path, *, resume: bool, output: Output) -> Sitting:
-    return Sitting(train(Job(recipe, parts, run, resume, output)), run)
+    result = train(Job(recipe, parts, run, resume, output))
+    notes = () if result.interrupted else tuple(odd_parts(run, recipe, parts))
+    if notes:
+        record = read_run(run)
+        write_run(run, replace(record, notes=(*record.notes, *(note for note in notes if note not in record.notes))))
+    return Sitting(result, run, notes)

@@ -13,16 +13,19 @@ LIMIT = 8.0  # robust standard deviations; good parts of a tidy set stay below 4
 ENOUGH = 5  # fewer values say nothing about what is usual
 
 
-def outliers(values: Sequence[float], *, limit: float = LIMIT, upper_only: bool = False) -> list[int]:
+def outliers(
+    values: Sequence[float], *, limit: float = LIMIT, upper_only: bool = False, floor: float = 1e-12
+) -> list[int]:
     """Indices of values more than `limit` robust standard deviations (1.4826 MAD) from the median.
 
-    The spread is never taken below 2 % of the median, so that near-constant values do not accuse each other.
+    The spread is never taken below 2 % of the median or below `floor`, so that near-constant values do not accuse each
+    other.
     """
     array = np.asarray(values, np.float64)
     if array.size < ENOUGH:
         return []
     median = np.median(array)
-    spread = max(1.4826 * float(np.median(np.abs(array - median))), 0.02 * abs(float(median)), 1e-12)
+    spread = max(1.4826 * float(np.median(np.abs(array - median))), 0.02 * abs(float(median)), floor)
     distance = (array - median) / spread
     return [int(i) for i in np.flatnonzero((distance if upper_only else np.abs(distance)) > limit)]
 

@@ -85,7 +85,7 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=r".*legacy TorchScript-based ONNX export.*")
         warnings.filterwarnings("ignore", message=r".*the opset version 1\d.*")
         warnings.filterwarnings("ignore", message=r".*torchvision is not installed.*")
-        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # type: ignore[attr-defined]
         try:
             for logger, level in loggers.items():
                 logger.setLevel(level)
@@ -113,8 +113,8 @@ def _legacy(network: torch.nn.Module, inputs: Mapping[str, torch.Tensor], opset:
     buffer = io.BytesIO()
     with _quiet():
         torch.onnx.export(
-            network, tuple(inputs.values()), buffer, input_names=list(inputs), output_names=list(OUTPUTS),
-            opset_version=opset, dynamo=False, do_constant_folding=True,
+            network, tuple(inputs.values()), buffer, input_names=list(inputs),  # type: ignore[arg-type]
+            output_names=list(OUTPUTS), opset_version=opset, dynamo=False, do_constant_folding=True,
         )
     return onnx.load_model_from_string(buffer.getvalue())
 
