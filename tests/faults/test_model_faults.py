@@ -217,7 +217,6 @@ COSTLY = {
     "Resize": _from_constant("Resize", None, np.array([1, 1, 3000, 3000], np.float32), mode="nearest"),
     "Pad": _from_constant("Pad", [0, 0, 0, 0, 0, 0, 100_000, 100_000]),
     "ConvTranspose": _from_constant("ConvTranspose", np.ones((1, 1, 2, 2), np.float32), strides=[4000, 4000]),
-    "Range": _from_constant("Range", 0, 2**40, 1, data=""),
 }
 
 

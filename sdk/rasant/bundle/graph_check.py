@@ -28,25 +28,31 @@ __all__ = ["ALLOWED_OPERATORS", "GraphCost", "GraphLimits", "check_graph", "desc
 ALLOWED_OPERATORS = frozenset(
     """
     Abs Add And ArgMin AveragePool BatchNormalization Cast Ceil Celu Clip Concat Constant ConstantOfShape Conv
-    ConvTranspose CumSum DepthToSpace DequantizeLinear Div Elu Equal Erf Exp Expand Flatten Floor Gather
-    GatherElements GatherND Gelu Gemm GlobalAveragePool Greater GreaterOrEqual GridSample GroupNormalization HardSigmoid
+    ConvTranspose DepthToSpace DequantizeLinear Div Elu Equal Erf Exp Expand Flatten Floor Gather GatherElements
+    GatherND Gelu Gemm GlobalAveragePool Greater GreaterOrEqual GridSample GroupNormalization HardSigmoid
     HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax
-    LpNormalization MatMul Max MaxPool Mean Min Mish Mul Neg Not Or PRelu Pad Pow QuantizeLinear Range Reciprocal
-    ReduceL1 ReduceL2 ReduceMean ReduceSum ReduceSumSquare Relu Reshape Resize Round Selu Shape Sigmoid Sign Slice
-    Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tanh ThresholdedRelu Tile TopK Transpose
-    Trilu Unsqueeze Where Xor
+    LpNormalization MatMul Max MaxPool Mean Min Mish Mod Mul Neg Not Or PRelu Pad Pow QuantizeLinear Range
+    Reciprocal ReduceL1 ReduceL2 ReduceMean ReduceSum ReduceSumSquare Relu Reshape Resize Round Selu Shape
+    Sigmoid Sign Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh ThresholdedRelu
+    Tile TopK Transpose Unsqueeze Where
     """.split()
 )
 _STANDARD_DOMAINS = ("", "ai.onnx")
 _IR_VERSIONS = range(7, 15)
 _OPSETS = range(13, 26)
-# Limits of integer attributes: a stride of 0 or a pad of 2**62 is a division by zero or an overflow in a runtime.
-_SIDE = (1, 1 << 16)
-_RANGES = {
+# What an integer attribute may be, by name; all others are switches, 0 or 1. A stride of 0, a pad of 2**62 or a
+# batch_dims of -2**31 is a division by zero, an overflow or a wild pointer somewhere in a runtime, or in ONNX's own
+# shape inference.
+_SIDE, _AXIS, _ANY = (1, 1 << 16), (-8, 8), (-(2**63), 2**63 - 1)
+_INTEGERS = {
     **dict.fromkeys(("strides", "dilations", "kernel_shape", "output_shape", "group", "blocksize"), _SIDE),
-    **dict.fromkeys(("num_outputs", "num_groups"), _SIDE),
+    **dict.fromkeys(("num_outputs", "num_groups", "split"), _SIDE),
     **dict.fromkeys(("pads", "output_padding"), (-(1 << 16), 1 << 16)),
-    **dict.fromkeys(("axis", "axes", "perm"), (-8, 8)),
+    **dict.fromkeys(("axis", "axes", "perm", "start", "end"), _AXIS),
+    **dict.fromkeys(("to", "output_dtype", "stash_type", "precision"), (0, 16)),
+    **dict.fromkeys(("value_int", "value_ints"), _ANY),
+    "block_size": (0, 1 << 16),
+    "p": (1, 2),
 }
 # onnx.TensorProto.DataType -> dtype of raw_data; bfloat16, float64, complex, strings and sub-byte integers are refused.
 _DTYPES = {1: "<f4", 2: "|u1", 3: "|i1", 6: "<i4", 7: "<i8", 9: "|b1", 10: "<f2"}
@@ -148,7 +154,7 @@ def _check_attribute(attribute: AttributeProto, where: str) -> None:
         raise ModelError(f"{where} holds sparse numbers; store them dense")
     if not np.isfinite([attribute.f, *attribute.floats]).all():
         raise ModelError(f"{where} is not finite")
-    low, high = _RANGES.get(attribute.name, (-(2**63), 2**63))
+    low, high = _INTEGERS.get(attribute.name, (0, 1))
     integers = [*attribute.ints, *([attribute.i] if has_field(attribute, "i") else [])]
     if any(not low <= value <= high for value in integers):
         raise ModelError(f"{where} must lie between {low} and {high}, got {integers[:16]}")

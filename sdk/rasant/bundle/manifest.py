@@ -132,8 +132,8 @@ class FalseRejectBound(_Strict):
 class Decision(_Strict):
     """The threshold on the raw pooled score, and how it was chosen. `threshold` None: not calibrated yet.
 
-    n_good: good parts it was chosen from, n_unknown of which got no verdict. margin: score units added to the highest good
-    score. data_sha256: of those parts.
+    n_good: good parts it was chosen from, n_unknown of which got no verdict. margin: score units added to the highest
+    good score. data_sha256: of those parts.
     """
 
     threshold: float | None = None

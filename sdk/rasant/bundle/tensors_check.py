@@ -86,7 +86,7 @@ def _header(view: memoryview) -> tuple[dict[str, Any], int]:
             f"not a safetensors file, or hostile: its header claims {size} bytes, at most {HEADER_BYTES_MAX} can be"
         )
     if 8 + size > len(view):
-        raise CheckpointError(f"cut short, or not a safetensors file: its header needs {size} bytes, {len(view) - 8} follow")
+        raise CheckpointError(f"cut short or no safetensors: its header needs {size} bytes, has {len(view) - 8}")
     text = bytes(view[8 : 8 + size])
     if not text.startswith(b"{"):
         raise CheckpointError(f"not a safetensors file: its header starts with {text[:8]!r}, expected '{{'")
