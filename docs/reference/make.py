@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("sdk/rasant", "calibration/rasant_calibration", "training/rasant_training")
 COMMANDS = ("", "doctor", "record", "inspect", "evaluate", "synth", "bench", "train", "export", "calibrate threshold")
-# --help must not depend on the terminal: no colours, no boxes, one width.
-PLAIN = {"TYPER_USE_RICH": "0", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100", "TERMINAL_WIDTH": "100"}
+# --help must not depend on the terminal: no colours, no boxes.
+PLAIN = {"TYPER_USE_RICH": "0", "NO_COLOR": "1", "TERM": "dumb"}
 
 
 def first_paragraph(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> str:
@@ -93,7 +93,7 @@ pages = []
 for command in json.loads(sys.argv[1]):
     with contextlib.redirect_stdout(io.StringIO()) as page:
         try:
-            app([*command.split(), "--help"], prog_name="rasant")
+            app([*command.split(), "--help"], prog_name="rasant", terminal_width=118)
         except SystemExit as end:
             if end.code:
                 sys.exit(f"rasant {command} --help gave {end.code}")
