@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import resource
 import signal
@@ -17,12 +18,13 @@ import lz4.frame
 import numpy as np
 import pytest
 from mcap.data_stream import RecordBuilder
-from mcap.records import Chunk, Footer, Header, Message
+from mcap.records import Channel, Chunk, Footer, Header, Message
 from mcap.writer import MCAP0_MAGIC
 
 from rasant.errors import EndOfStream, FrameError, SourceError
-from rasant.recording.layout import MAX_CHUNK_BYTES
+from rasant.recording.layout import FRAME_TOPIC, MAX_CHUNK_BYTES
 from rasant.recording.mcap_writer import RecordingWriter
+from rasant.recording.ros2 import encode_text
 from rasant.sensors import open_source
 from rasant.sensors.base import Source
 from rasant.types import Frame, Intrinsics
@@ -178,6 +180,43 @@ def test_bombs_are_refused_fast_and_small(tmp_path: Path) -> None:
     assert not frames and faults == len(chunks) and not source.note
     assert time.process_time() - start < 2
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 * 1024
+
+
+NOTE = json.dumps(
+    {
+        "images": [], "name": "", "serial": "", "calibration_id": "", "depth_scale": 1.0, "device_time_ns": None,
+        "clock": "none", "sample": None,
+        "intrinsics": {"width": 6, "height": 4, "fx": 9.0, "fy": 9.0, "cx": 2.5, "cy": 1.5},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"images": []', '"images": ["depth"]'),
+        ('"images": []', '"images": ["video"]'),
+        ('"width": 6', '"width": 6, "zoom": 2'),
+        ('"width": 6', '"width": -6'),
+        ('"clock": "none"', '"clock": "sundial"'),
+        ('"depth_scale": 1.0', '"depth_scale": NaN'),
+        ('"depth_scale": 1.0', '"depth_scale": 1.0, "pickle": "x"'),
+        ('{"images"', '[{"images"'),
+        ('"name": ""', '"name": ' + "[" * 5000),
+    ],
+)
+def test_a_hostile_note_is_one_damaged_frame(tmp_path: Path, old: str, new: str) -> None:
+    """A frame note of wrong keys, types, sizes or images, behind sound checksums, is a FrameError; the rest is read."""
+    bodies = []
+    for text in (NOTE, NOTE.replace(old, new, 1), NOTE):
+        body = RecordBuilder()
+        Channel(1, FRAME_TOPIC, "cdr", {}, 0).write(body)
+        Message(1, 0, encode_text(text), 0, 0).write(body)
+        bodies.append(body.end())
+    path = tmp_path / "note.mcap"
+    path.write_bytes(hostile(*map(make_chunk, bodies)))
+    with open_source(f"replay:{path}", skip_damaged=True) as source:
+        assert [frame.index for frame in source] == [0, 2] and source.stats().damaged == 1
 
 
 @pytest.mark.parametrize("length", [2**40, 2**63, 2**64 - 1])

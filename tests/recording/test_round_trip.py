@@ -157,6 +157,9 @@ def test_wrong_frames_and_files_are_refused(tmp_path: Path) -> None:
             writer.write(replace(make_frame(), depth=np.zeros((5, 7))))  # type: ignore[arg-type]
         with pytest.raises(ShapeError, match=r"color must be \(5, 7, 3\)"):
             writer.write(replace(make_frame(), color=np.zeros((5, 8, 3), np.uint8)))
+        for camera in (replace(CAMERA, fx=float("nan")), replace(CAMERA, distortion=(0.1,)), replace(CAMERA, fy=0.0)):
+            with pytest.raises(ConfigError, match="frame 0 cannot be recorded"):
+                writer.write(replace(make_frame(), intrinsics=camera))
         writer.write(make_frame())
     with pytest.raises(ConfigError, match="exists"):
         RecordingWriter(path)

@@ -17,8 +17,9 @@ import json
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from rasant.errors import ConfigError
 from rasant.recording.camera_file import CameraFile
 from rasant.types import Frame, Intrinsics
 
@@ -65,26 +66,20 @@ class FrameNote(BaseModel):
     name: _Text
     serial: _Text
     calibration_id: _Text
-    depth_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    depth_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     device_time_ns: _Time | None
     clock: Literal["none", "device", "host"]
     intrinsics: dict[str, Any]
     sample: SampleNote | None
 
-    @model_validator(mode="after")
-    def _check_intrinsics(self) -> FrameNote:
-        CameraFile.model_validate(self.intrinsics | {"depth_scale": 1.0})
-        return self
-
     @property
     def camera(self) -> Intrinsics:
-        """The intrinsics as the rest of rasant takes them."""
-        values = dict(self.intrinsics)
-        return Intrinsics(**(values | {"distortion": tuple(values.get("distortion", ()))}))
+        """The intrinsics as the rest of rasant takes them. Raises ValueError where they make no camera."""
+        return CameraFile.model_validate(self.intrinsics | {"depth_scale": 1.0}).intrinsics
 
 
 def note_of(frame: Frame) -> str:
-    """The JSON text for a frame. Floats keep every bit."""
+    """The JSON text for a frame; floats keep every bit. Raises ConfigError for a frame that could not be read back."""
     sample = frame.sample
     note = {
         "images": [name for name in IMAGE_TOPICS if _image(frame, name) is not None],
@@ -99,7 +94,12 @@ def note_of(frame: Frame) -> str:
         if sample is None
         else {"category": sample.category, "split": sample.split, "label": sample.label, "name": sample.name},
     }
-    return json.dumps(note, separators=(",", ":"), allow_nan=False)
+    try:
+        text = json.dumps(note, separators=(",", ":"), allow_nan=False)
+        _ = parse_note(text).camera
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"frame {frame.index} cannot be recorded: {error}") from error
+    return text
 
 
 def parse_note(text: str) -> FrameNote:
