@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -14,18 +15,32 @@
 namespace rasant {
 namespace py = pybind11;
 
-inline std::string describe(const py::array& a) {
-  std::string text = py::str(a.dtype()).cast<std::string>() + " (";
-  for (py::ssize_t i = 0; i < a.ndim(); ++i) text += (i ? ", " : "") + std::to_string(a.shape(i));
-  return text + (a.ndim() == 1 ? ",)" : ")");
+// What a message says of an array or a dtype. Spelled out only when the message is written: asking numpy for the name
+// of a dtype takes microseconds, and every array of every call is checked.
+struct Description { const py::array& array; };
+template <class T>
+struct DtypeName {};
+
+inline Description describe(const py::array& a) { return {a}; }
+
+inline std::ostream& operator<<(std::ostream& out, const Description& d) {
+  out << py::str(d.array.dtype()).cast<std::string>() << " (";
+  for (py::ssize_t i = 0; i < d.array.ndim(); ++i) out << (i ? ", " : "") << d.array.shape(i);
+  return out << (d.array.ndim() == 1 ? ",)" : ")");
+}
+
+template <class T>
+std::ostream& operator<<(std::ostream& out, const DtypeName<T>&) {
+  return out << py::str(py::dtype::of<T>()).template cast<std::string>();
 }
 
 // Refuses unless `a` has dtype T, `ndim` dimensions, no empty one and C order (and, when written to, is writeable).
 template <class T>
 void require(const py::array& a, const char* name, int ndim, bool written = false) {
-  check<BadDtype>(py::isinstance<py::array_t<T>>(a), name, " must be ", py::str(py::dtype::of<T>()).cast<std::string>(),
-                  ", got ", describe(a), "; convert it once with ", name, ".astype(...)");
-  check<BadShape>(a.ndim() == ndim, name, " must have ", ndim, " dimensions, got ", describe(a), "; index or reshape it");
+  check<BadDtype>(py::isinstance<py::array_t<T>>(a), name, " must be ", DtypeName<T>(), ", got ", describe(a),
+                  "; convert it once with ", name, ".astype(...)");
+  check<BadShape>(a.ndim() == ndim, name, " must have ", ndim, " dimensions, got ", describe(a),
+                  "; index or reshape it");
   for (py::ssize_t i = 0; i < a.ndim(); ++i)
     check<BadShape>(a.shape(i) > 0 && a.shape(i) < (1 << 30), name, " has an empty or too long axis: ", describe(a),
                     "; pass a non-empty array");
