@@ -196,6 +196,6 @@ def _distance(feature: Feature, x: Field, y: Field) -> Field:
         rounded: Field = outside + np.minimum(np.maximum(dx, dy), 0) - n[4]
         return rounded
     ax, ay = n[2] - n[0], n[3] - n[1]
-    along = np.clip(((x - n[0]) * ax + (y - n[1]) * ay) / (ax * ax + ay * ay), 0, 1)
+    along: Field = np.clip(((x - n[0]) * ax + (y - n[1]) * ay) / (ax * ax + ay * ay), 0, 1)
     bar: Field = length(x - n[0] - along * ax, y - n[1] - along * ay) - n[4]
     return bar

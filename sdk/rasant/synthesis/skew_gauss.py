@@ -36,7 +36,7 @@ def skew_gaussian_kernel(sigma: float, skew: tuple[float, float]) -> npt.NDArray
     y, x = axis[:, None], axis[None, :]
     gauss = np.exp(-(axis**2) / (2 * sigma * sigma))
     kernel = gauss[:, None] * gauss[None, :] * np.interp(skew[0] * y + skew[1] * x, *_normal_table())
-    return (kernel / kernel.sum()).astype(np.float32)
+    return np.asarray(kernel / kernel.sum(), np.float32)
 
 
 def depth_defect(
@@ -57,7 +57,8 @@ def depth_defect(
     """
     if signs.shape != foreground.shape or signs.ndim != 2:
         raise ShapeError(f"signs and foreground must be (H, W) of one size, got {signs.shape} and {foreground.shape}")
-    delta = cv2.filter2D(signs * foreground, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)
+    spread = cv2.filter2D(signs * foreground, cv2.CV_32F, kernel, borderType=cv2.BORDER_CONSTANT)
+    delta = np.asarray(spread, np.float32)
     if clip_to_foreground:
         delta *= foreground
     delta *= np.float32(amplitude)

@@ -30,7 +30,7 @@ def foreign_texture(fields: Sequence[Image], random: np.random.Generator) -> Ima
     first, second = random.random((2, 3), dtype=np.float32)
     sharpness = np.float32(random.uniform(1.0, 8.0))  # from clouds to camouflage
     share = np.clip(0.5 + sharpness * mix, 0.0, 1.0)[..., None]
-    texture = first + share * (second - first)
+    texture: Image = first + share * (second - first)
     texture += (np.float32(random.uniform(0.0, 0.4)) * shade)[..., None]
     if random.random() < 0.5:
         grain = random.standard_normal(mix.shape, dtype=np.float32) * np.float32(random.uniform(0.02, 0.15))

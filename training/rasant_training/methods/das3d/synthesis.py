@@ -100,8 +100,11 @@ class Synthesiser:
         # Interpolated depth would lose its noise and smear part edges; nearest keeps measured values.
         how = {"color": cv2.INTER_LINEAR, "depth": cv2.INTER_NEAREST, "foreground": cv2.INTER_NEAREST}
         return {
-            name: cv2.warpAffine(
-                image, matrix, (w, h), flags=how[name] | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101
+            name: np.asarray(
+                cv2.warpAffine(
+                    image, matrix, (w, h), flags=how[name] | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101
+                ),
+                np.float32,
             )
             for name, image in images.items()
         }
@@ -145,7 +148,7 @@ class Synthesiser:
         elif self.textures is not None:
             foreign = self.textures.crop(self.size, random)
         else:
-            foreign = foreign_texture(fields[1:], random)
+            foreign = foreign_texture(list(fields[1:]), random)
         kept = np.float32(random.uniform(0.0, self.recipe.opacity))
         share = mask[..., None] * (1 - kept)
         return color + share * (foreign - color)
