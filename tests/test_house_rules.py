@@ -147,19 +147,6 @@ def run_python(program: str) -> str:
     return done.stdout
 
 
-def test_importing_rasant_loads_nothing_heavy() -> None:
-    """`import rasant` stays far below 0.3 s because it loads none of these; the time is printed, not judged."""
-    heavy = ["torch", "cv2", "numpy", "onnx", "onnxruntime", "pydantic", "typer", "rich", "tifffile", "mcap", "jinja2"]
-    rooms = ["rasant_training", "rasant_calibration", "rasant._native"]
-    program = (
-        "import sys, time; start = time.perf_counter(); import rasant; spent = time.perf_counter() - start\n"
-        f"print([m for m in {heavy + rooms} if m in sys.modules]); print(f'{{spent:.3f}} s', file=sys.stdout)"
-    )
-    loaded, spent = run_python(program).splitlines()
-    print(f"import rasant: {spent}")
-    assert loaded == "[]"
-
-
 @pytest.mark.parametrize(
     ("package", "absent"),
     [
@@ -179,14 +166,6 @@ def test_every_module_imports_without_what_its_room_may_not_know(package: str, a
         "print(len(found))"
     )
     assert int(run_python(program)) > 0
-
-
-def test_every_public_name_resolves() -> None:
-    """Each name of `rasant.__all__` can be had, and is listed once in alphabetical order."""
-    import rasant
-
-    assert [n for n in rasant.__all__ if not hasattr(rasant, n)] == []
-    assert sorted(set(rasant.__all__)) == list(rasant.__all__)
 
 
 def imported_modules(path: Path) -> Iterator[str]:

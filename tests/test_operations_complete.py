@@ -93,14 +93,13 @@ def test_an_operation_is_tested_against_its_twin(op: str) -> None:
 
 @pytest.mark.parametrize("op", operations())
 def test_an_operation_writes_into_the_callers_buffer(op: str) -> None:
-    """Where the native function has an `out` buffer, so has its wrapper; each wrapper lets the device be chosen."""
+    """Where the native function fills an `out` buffer, its wrapper takes one too, and lets the device be chosen."""
     for function in bound_functions(op):
-        path, wrapper = wrapper_of(function)
-        names = [a.arg for a in (*wrapper.args.args, *wrapper.args.kwonlyargs)]
-        outs = [p for p in stub_functions()[function] if p.startswith("out")]
-        where = f"{path.name}:{wrapper.name}"
-        assert not outs or any(n.startswith("out") for n in names), f"{where} has no out="
-        assert "device" in names, f"{where} has no device="
+        if any(parameter.startswith("out") for parameter in stub_functions()[function]):
+            path, wrapper = wrapper_of(function)
+            names = [a.arg for a in (*wrapper.args.args, *wrapper.args.kwonlyargs)]
+            assert any(n.startswith("out") for n in names), f"{path.name}:{wrapper.name} has no out="
+            assert "device" in names, f"{path.name}:{wrapper.name} has no device="
 
 
 @pytest.mark.parametrize("op", operations())
