@@ -6,9 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = ROOT.parent / "shared" / "data"
+
+# A busy machine is no failure: pytest-timeout ends what hangs.
+settings.register_profile("rasant", deadline=None)
+settings.load_profile("rasant")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hostile_bundle import bundle_bytes, edited_model, good_model
+from rasant.bundle.graph_check import describe_graph
 from rasant.bundle.reader import read_bundle_bytes
 from rasant.errors import BundleError, IntegrityError, ManifestError, ModelError
 from tiny_bundle import tiny_model
@@ -160,9 +161,9 @@ NOT_PLAIN: dict[str, tuple[Edit, str]] = {
     "old IR": (lambda m: setattr(m, "ir_version", 3), "IR version"),
     "one function": (lambda m: m.functions.append(_function(0)), "functions"),
     "3000 nested functions": (_function_chain, "functions"),
-    "If": (_append(helper.make_node("If", ["c"], ["z"], then_branch=_branch(), else_branch=_branch())), "allowed"),
-    "Loop": (_append(helper.make_node("Loop", ["", ""], ["z"], body=_branch())), "not an allowed"),
-    "Scan": (_append(helper.make_node("Scan", ["x"], ["z"], body=_branch(), num_scan_inputs=1)), "not an allowed"),
+    "If": (_append(helper.make_node("If", ["c"], ["z"], then_branch=_branch(), else_branch=_branch())), "sub-graph"),
+    "Loop": (_append(helper.make_node("Loop", ["", ""], ["z"], body=_branch())), "sub-graph"),
+    "Scan": (_append(helper.make_node("Scan", ["x"], ["z"], body=_branch(), num_scan_inputs=1)), "sub-graph"),
     "sub-graph in a plain node": (_append(helper.make_node("Abs", ["color"], ["z"], body=_branch())), "sub-graph"),
     "random numbers": (_append(helper.make_node("RandomNormal", [], ["z"], shape=[1])), "not an allowed"),
     "maximum that hides NaN": (_append(helper.make_node("GlobalMaxPool", ["color"], ["z"])), "not an allowed"),
@@ -171,7 +172,7 @@ NOT_PLAIN: dict[str, tuple[Edit, str]] = {
     "training graph": (lambda m: m.training_info.add(), "training"),
     "sparse weight": (lambda m: m.graph.sparse_initializer.add(), "sparse"),
     "string constant": (_append(helper.make_node("Constant", [], ["z"], value_strings=[b"x"])), "must be of float32"),
-    "attribute of a function": (lambda m: m.graph.node[0].attribute.add(name="a", ref_attr_name="b"), "refers to"),
+    "attribute of a function": (lambda m: m.graph.node[0].attribute.add(name="a", ref_attr_name="b"), "a function"),
     "cycle": (lambda m: m.graph.node[0].input.__setitem__(0, "logits"), "before anything defines it"),
     "value defined twice": (lambda m: m.graph.node.append(m.graph.node[0]), "a name that is taken"),
     "weight with an input's name": (lambda m: setattr(m.graph.initializer[0], "name", "color"), "a name that is taken"),
@@ -229,9 +230,30 @@ def test_m4_a_value_that_would_fill_memory_is_refused(case: str) -> None:
 def test_m4_a_million_nodes_are_refused_without_parsing_them() -> None:
     """2 MB of empty nodes are counted on the wire, where they cost nothing."""
     nodes = b"\x0a\x00" * 1_000_000
-    size = len(nodes)
-    header = b"\x08\x08\x3a" + bytes([size & 0x7F | 0x80, size >> 7 & 0x7F | 0x80, size >> 14 & 0x7F])
-    refuse(header + nodes, "more than 20000 nodes")
+    refuse(b"\x08\x08\x3a" + _varint(len(nodes)) + nodes, "more than 20000 nodes")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"\x3a\x0a\x2a", b"\x3a\x0a\x2a\x52", b"\x3a\x5a\x12", b"\x72"],
+    ids=["attributes", "tensors", "types", "notes"],
+)
+def test_m4_millions_of_empty_messages_are_refused_without_parsing_them(path: bytes) -> None:
+    """2 MB of empty messages at any depth would make a parser allocate hundreds of megabytes."""
+    *outer, last = path
+    data = bytes([last, 0]) * 1_000_000
+    for key in reversed(outer):
+        data = bytes([key]) + _varint(len(data)) + data
+    with pytest.raises(ModelError, match="200000 parts"):
+        describe_graph(data, "g.onnx")
+
+
+def _varint(value: int) -> bytes:
+    data = bytearray()
+    while value > 0x7F:
+        data.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*data, value])
 
 
 def test_m4_weights_that_claim_more_than_they_carry_are_refused() -> None:

@@ -138,20 +138,12 @@ def _check_node(node: NodeProto) -> None:
         raise ModelError(f"{where} is of domain {node.domain!r}; only standard operators are allowed")
     if node.op_type not in ALLOWED_OPERATORS:
         raise ModelError(f"{where} is not an allowed operator; see ALLOWED_OPERATORS in rasant.bundle.graph_check")
-    if getattr(node, "overload", "") or getattr(node, "device_configurations", ()):
-        raise ModelError(f"{where} names an overload or a device; only plain operators are allowed")
     for attribute in node.attribute:
         _check_attribute(attribute, where)
 
 
 def _check_attribute(attribute: AttributeProto, where: str) -> None:
     where = f"{where}, attribute {attribute.name!r}"
-    if has_field(attribute, "g") or attribute.graphs:
-        raise ModelError(f"{where} holds a sub-graph; control flow is refused, export it unrolled")
-    if attribute.ref_attr_name or has_field(attribute, "tp") or attribute.type_protos:
-        raise ModelError(f"{where} refers to a function or a type; neither is allowed")
-    if has_field(attribute, "sparse_tensor") or attribute.sparse_tensors:
-        raise ModelError(f"{where} holds sparse numbers; store them dense")
     if not np.isfinite([attribute.f, *attribute.floats]).all():
         raise ModelError(f"{where} is not finite")
     low, high = _INTEGERS.get(attribute.name, (0, 1))
@@ -163,11 +155,9 @@ def _check_attribute(attribute: AttributeProto, where: str) -> None:
 
 
 def _check_tensor(tensor: TensorProto, where: str) -> None:
-    """Refuse numbers that are elsewhere, of another kind or count than declared, or not finite."""
+    """Refuse numbers that are elsewhere (a second barrier), of another kind or count than declared, or not finite."""
     if tensor.data_location != 0 or tensor.external_data:
         raise ModelError(f"{where} keeps its data in another file; a bundle's graph must carry its own numbers")
-    if tensor.string_data or has_field(tensor, "segment"):
-        raise ModelError(f"{where} holds strings or segments; only numbers are allowed")
     dtype = _DTYPES.get(tensor.data_type)
     if dtype is None:
         raise ModelError(

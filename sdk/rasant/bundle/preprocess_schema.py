@@ -40,7 +40,7 @@ class Preprocess(BaseModel):
     fill_passes: Annotated[int, Field(ge=0, le=100)] = 3
     depth_rule: Literal[
         "threedsr", "easynet_legacy_u8", "easynet_foreground", "das3d", "dbrn", "ast", "transfusion", "metric",
-        "percentile", "height_range",
+        "percentile", "class_range", "height_range",
     ] = "height_range"
     depth_low: float = 0.0
     depth_high: float = 0.05

@@ -1,31 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
 """Look at the outline of an ONNX file, on its protobuf wire format, before any parser allocates for it.
 
-A protobuf message can make a parser allocate fifty times its size: a million empty nodes fit in two megabytes. This
-scan walks the fields of the model, the graph and each weight without copying, and refuses what a bundle never needs: a
-second graph, functions, training graphs, unknown fields, weights that live in other files, and more structure than a
-detector has. Field numbers: onnx.proto (ModelProto, GraphProto, TensorProto); encoding:
-protobuf.dev/programming-guides/encoding.
+A protobuf message can make a parser allocate a hundred times its size: a million empty nodes fit in two megabytes. This
+scan walks the fields of every message without copying, counts them, and refuses what a bundle never needs: a second
+graph, functions, sub-graphs, training graphs, unknown fields, numbers that live in other files, and more structure than
+a detector has. Field numbers: onnx.proto3 of ONNX 1.23; encoding: protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from rasant.errors import ModelError
 
 __all__ = ["DEFAULT_GRAPH_LIMITS", "GraphLimits", "has_field", "scan_model"]
 
-_MODEL = {1, 2, 3, 4, 5, 6, 7, 8, 14}
-_MODEL_REFUSED = {20: "training graphs", 25: "model-local functions", 26: "device configurations"}
-_MODEL_GRAPH = 7
-_GRAPH = {1, 2, 5, 10, 11, 12, 13, 14, 16}
-_GRAPH_REFUSED = {15: "sparse weights"}
-_NODE, _WEIGHT = 1, 5
-_TENSOR = {1, 2, 4, 5, 7, 8, 9, 10, 11, 12}
-_TENSOR_REFUSED = {3: "segments", 6: "strings", 13: "data in another file", 14: "data in another file"}
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """What one kind of message may hold.
+
+    plain: scalar fields; nested: fields that are messages; refused: with reason.
+    """
+
+    name: str
+    plain: frozenset[int]
+    nested: Mapping[int, _Message] = field(default_factory=dict)
+    refused: Mapping[int, str] = field(default_factory=dict)
+
+
+_ELSEWHERE = "data in another file; a bundle's graph must carry its own numbers"
+_PAIR = _Message("note", frozenset({1, 2}))
+_TENSOR = _Message(
+    "tensor", frozenset({1, 2, 4, 5, 7, 8, 9, 10, 11, 12}), {16: _PAIR},
+    {3: "segments", 6: "strings; only numbers are allowed", 13: _ELSEWHERE, 14: _ELSEWHERE},
+)  # fmt: skip
+_ATTRIBUTE = _Message(
+    "attribute", frozenset({1, 2, 3, 4, 7, 8, 9, 13, 20}), {5: _TENSOR, 10: _TENSOR},
+    {6: "a sub-graph; control flow is refused, export it unrolled", 11: "sub-graphs; control flow is refused",
+     14: "a type", 15: "types", 21: "a reference to a function", 22: "sparse numbers", 23: "sparse numbers"},
+)  # fmt: skip
+_NODE = _Message("node", frozenset({1, 2, 3, 4, 6, 7}), {5: _ATTRIBUTE, 9: _PAIR}, {8: "an overload", 10: "a device"})
+_SHAPE = _Message("shape", frozenset(), {1: _Message("side", frozenset({1, 2, 3}))})
+_TYPE = _Message(
+    "type", frozenset({6}), {1: _Message("tensor type", frozenset({1}), {2: _SHAPE})},
+    dict.fromkeys((4, 5, 7, 8, 9), "something that is no tensor"),
+)  # fmt: skip
+_VALUE = _Message("value", frozenset({1, 3}), {2: _TYPE, 4: _PAIR})
+_GRAPH = _Message(
+    "graph", frozenset({2, 10}),
+    {1: _NODE, 5: _TENSOR, 11: _VALUE, 12: _VALUE, 13: _VALUE, 14: _Message("annotation", frozenset({1}), {2: _PAIR}),
+     16: _PAIR},
+    {15: "sparse weights"},
+)  # fmt: skip
+_MODEL = _Message(
+    "model", frozenset({1, 2, 3, 4, 5, 6}), {7: _GRAPH, 8: _PAIR, 14: _PAIR},
+    {20: "training graphs", 25: "model-local functions", 26: "device configurations"},
+)  # fmt: skip
+_NUMBERS = {4, 9, 10}  # fields of a tensor whose size in memory is their size in the file
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +67,8 @@ class GraphLimits:
     """What a graph may cost. The largest published network of the field here takes 0.4e12 multiply-adds and 0.7 GB."""
 
     nodes: int = 20_000
-    fields: int = 100_000  # of the graph and its weights
-    structure_bytes: int = 8 << 20  # the file without the weights
+    fields: int = 200_000  # of all messages: names, sizes, attributes
+    structure_bytes: int = 8 << 20  # the file without the numbers of its weights
     weight_bytes: int = 1 << 30
     tensor_elements: int = 1 << 27  # of any one value
     activation_elements: int = 1 << 31  # of all values together
@@ -56,56 +90,46 @@ def scan_model(model: bytes, limits: GraphLimits) -> None:
     """
     if not model:
         raise ModelError("the graph's file is empty; export it again")
-    graphs = 0
-    structure = len(model)
-    for number, start, end in _fields(model, 0, len(model)):
-        if number in _MODEL_REFUSED:
-            raise ModelError(f"the graph's file holds {_MODEL_REFUSED[number]}, which a bundle may not")
-        if number not in _MODEL:
-            raise ModelError(f"the graph's file is not ONNX, or newer than this loader: unknown field {number}")
-        if number == _MODEL_GRAPH:
-            graphs += 1
-            if graphs > 1:
-                raise ModelError("the graph's file holds more than one graph")
-            structure -= _scan_graph(model, start, end, limits)
-    if graphs == 0:
-        raise ModelError("the graph's file is not ONNX: it holds no graph")
+    scan = _Scan(model, limits)
+    scan.walk(_MODEL, 0, len(model))
+    if scan.graphs != 1:
+        raise ModelError(f"the graph's file is not ONNX: it holds {scan.graphs} graphs, expected one")
+    if scan.weights > limits.weight_bytes:
+        raise ModelError(f"the graph has {scan.weights} bytes of weights; at most {limits.weight_bytes} are allowed")
+    structure = len(model) - scan.weights
     if structure > limits.structure_bytes:
         raise ModelError(f"the graph has {structure} bytes beside its weights, more than {limits.structure_bytes}")
 
 
-def _scan_graph(model: bytes, start: int, end: int, limits: GraphLimits) -> int:
-    """Bytes of the weights."""
-    nodes = fields = weights = 0
-    for number, first, last in _fields(model, start, end):
-        fields += 1
-        if number in _GRAPH_REFUSED:
-            raise ModelError(f"the graph holds {_GRAPH_REFUSED[number]}, which a bundle may not")
-        if number not in _GRAPH:
-            raise ModelError(f"the graph is damaged, or newer than this loader: unknown field {number}")
-        nodes += number == _NODE
-        if number == _WEIGHT:
-            fields += _scan_weight(model, first, last)
-            weights += last - first
-        if nodes > limits.nodes or fields > limits.fields:
-            raise ModelError(f"the graph has more than {limits.nodes} nodes or {limits.fields} parts")
-    if weights > limits.weight_bytes:
-        raise ModelError(f"the graph has {weights} bytes of weights; at most {limits.weight_bytes} are allowed")
-    return weights
+class _Scan:
+    """Counts while it walks: graphs, nodes, fields, and bytes of weights."""
 
+    def __init__(self, model: bytes, limits: GraphLimits) -> None:
+        self.model = model
+        self.limits = limits
+        self.graphs = self.nodes = self.fields = self.weights = 0
 
-def _scan_weight(model: bytes, start: int, end: int) -> int:
-    """Number of fields of one initializer."""
-    fields = 0
-    for number, _, _ in _fields(model, start, end):
-        fields += 1
-        if number in _TENSOR_REFUSED:
-            raise ModelError(f"a weight holds {_TENSOR_REFUSED[number]}; a bundle's graph must carry its own numbers")
-        if number not in _TENSOR:
-            raise ModelError(f"a weight is damaged, or newer than this loader: unknown field {number}")
-        if fields > 32:
-            raise ModelError("a weight has more than 32 fields; store its numbers as raw data")
-    return fields
+    def walk(self, kind: _Message, start: int, end: int) -> None:
+        """Check every field of a message, and of the messages in it.
+
+        The schema has no cycles, so the depth is bounded.
+        """
+        self.graphs += kind is _GRAPH
+        self.nodes += kind is _NODE
+        for number, first, last in _fields(self.model, start, end):
+            self.fields += 1
+            if self.fields > self.limits.fields or self.nodes > self.limits.nodes:
+                raise ModelError(f"the graph has more than {self.limits.nodes} nodes or {self.limits.fields} parts")
+            if number in kind.refused:
+                raise ModelError(f"the graph's file has, in its {kind.name}, {kind.refused[number]}")
+            if number in kind.nested:
+                self.walk(kind.nested[number], first, last)
+            elif number not in kind.plain:
+                raise ModelError(
+                    f"the graph's file is not ONNX, damaged, or newer than this loader: field {number} of {kind.name}"
+                )
+            if kind is _TENSOR and number in _NUMBERS:
+                self.weights += last - first
 
 
 def _fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, int]]:
@@ -131,6 +155,8 @@ def _fields(data: bytes, position: int, end: int) -> Iterator[tuple[int, int, in
 
 
 def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
+    if position < end and data[position] < 0x80:  # nearly all of them
+        return data[position], position + 1
     value = shift = 0
     while position < end and shift < 70:
         byte = data[position]
