@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rasant.bundle import Bundle, Manifest, read_bundle, write_bundle
     from rasant.errors import (
+        BackgroundError,
         BundleError,
         CheckpointError,
         ConfigError,
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "BackgroundError",
     "Bundle",
     "BundleError",
     "CheckpointError",

@@ -28,7 +28,7 @@ EXTRA_MODULES = {
     "signing": ("cryptography",),
 }
 CORE = (
-    "numpy", "opencv-python-headless", "onnxruntime", "onnx", "pydantic", "typer", "rich", "mcap", "tifffile", "jinja2",
+    "numpy", "opencv-python-headless", "onnxruntime", "onnx", "pydantic", "typer", "rich", "mcap", "jinja2",
 )
 
 
@@ -102,9 +102,10 @@ def _vector_level() -> str:
         return platform.machine()
     import cv2
 
-    if cv2.checkHardwareSupport(cv2.CPU_AVX512_SKX):
+    avx2, avx512_skx = 11, 256  # cv::CpuFeatures
+    if cv2.checkHardwareSupport(avx512_skx):
         return "x86-64-v4 (AVX-512)"
-    return "x86-64-v3 (AVX2)" if cv2.checkHardwareSupport(cv2.CPU_AVX2) else "x86-64 (SSE2)"
+    return "x86-64-v3 (AVX2)" if cv2.checkHardwareSupport(avx2) else "x86-64 (SSE2)"
 
 
 def _opencv(problems: list[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ smallest value is let up by `DRIFT` of the time that passes.
 from __future__ import annotations
 
 import zlib
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +24,12 @@ STEP_NS = 1_000_000_000  # a device clock that gains so much on ours was set, it
 FUTURE_NS = 1_000_000  # arrivals later than now by more than this are no monotonic times of this process
 SAMPLED_ROWS = 24
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+
 
 def sample_rows(
-    image: npt.NDArray[np.generic], roi: tuple[int, int, int, int] | None = None, count: int = SAMPLED_ROWS
-) -> npt.NDArray[np.generic]:
+    image: npt.NDArray[Scalar], roi: tuple[int, int, int, int] | None = None, count: int = SAMPLED_ROWS
+) -> npt.NDArray[Scalar]:
     """About `count` evenly spaced rows of the region of interest, C-contiguous: enough for exposure and identity."""
     if roi is not None:
         x, y, width, height = roi
@@ -43,7 +46,7 @@ class Freshness:
         self._streams: dict[str, _Stream] = {}
         self._max_streams = streams
 
-    def check(self, frame: Frame, now_ns: int, samples: tuple[npt.NDArray[np.generic], ...]) -> Finding | None:
+    def check(self, frame: Frame, now_ns: int, samples: tuple[npt.NDArray[Any], ...]) -> Finding | None:
         """What is wrong with the time or the form of this frame, or None.
 
         now_ns: `time.monotonic_ns()`; samples: rows of the images (`sample_rows`), hashed to see a frozen camera.
@@ -69,7 +72,7 @@ class _Stream:
         self._fingerprint: int | None = None
         self._identical = 0
 
-    def check(self, frame: Frame, now_ns: int, samples: tuple[npt.NDArray[np.generic], ...]) -> Finding | None:
+    def check(self, frame: Frame, now_ns: int, samples: tuple[npt.NDArray[Any], ...]) -> Finding | None:
         if frame.index < self._index:
             self._device_ns = None  # the source was opened again, its clock may have started anew
         self._index = frame.index
@@ -120,7 +123,7 @@ class _Stream:
         self._offset_ns = min(offset, expected)
         return None, offset - self._offset_ns
 
-    def _check_frozen(self, frame: Frame, samples: tuple[npt.NDArray[np.generic], ...]) -> Finding | None:
+    def _check_frozen(self, frame: Frame, samples: tuple[npt.NDArray[Any], ...]) -> Finding | None:
         if frame.clock is Clock.NONE:
             return None  # a folder may well hold the same picture twice
         fingerprint = 0

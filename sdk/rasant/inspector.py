@@ -28,7 +28,7 @@ from rasant.ops.regions import RegionStat, find_regions
 from rasant.ops.score import ScoreResult, score_map
 from rasant.preprocess import Prepared, Preprocessor, frame_from_map
 from rasant.settings import Settings, resolve
-from rasant.types import Clock, Frame, Inspection, Reason, Region, Timings
+from rasant.types import Clock, Frame, Inspection, Intrinsics, Reason, Region, Timings
 from rasant.verdict import Finding, check_camera, check_color, check_depth, judge
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ class _Trace:
     finding: Finding | None = None
     prepared_ns: int = 0
     inferred_ns: int = 0
-    valid_ratio: float = float("nan")
     result: ScoreResult | None = None
     raw: Map | None = None
     pooled: Map | None = None
@@ -95,6 +94,7 @@ class Inspector:
         self._reasons: Counter[str] = Counter()
         self._ignore = np.zeros(settings.preprocess.size, np.bool_)
         self._spare = np.empty((0, 0), np.uint8)
+        self._valid_ratio = np.nan  # of the frame in work
         side = 2 * settings.foreground_dilate_px + 1
         self._dilation = np.ones((side, side), np.uint8)
 
@@ -104,8 +104,9 @@ class Inspector:
         Raises DtypeError where `frame` is no Frame, and EngineError after `close`; never for what a frame contains.
         """
         start = time.monotonic_ns()
-        if not isinstance(frame, Frame):
-            raise DtypeError(f"an inspector takes a rasant.Frame, got {type(frame).__name__}")
+        if not isinstance(frame, Frame) or not isinstance(frame.intrinsics, Intrinsics):
+            got = f"a Frame with intrinsics {frame.intrinsics!r}" if isinstance(frame, Frame) else type(frame).__name__
+            raise DtypeError(f"an inspector takes a rasant.Frame with rasant.Intrinsics, got {got}")
         with self._lock:
             if self._engine is None:
                 raise EngineError("this inspector is closed; load the bundle again")
@@ -162,11 +163,11 @@ class Inspector:
 
     def _run(self, frame: Frame, trace: _Trace, engine: Engine) -> None:
         """All stages; returns early with `trace.finding` where a frame is refused."""
+        self._valid_ratio = np.nan
         trace.finding = self._gate(frame, trace.start_ns)
         if trace.finding is not None:
             return
         prepared = self._preprocess(frame, engine.inputs.get("color"), engine.inputs.get("depth"))
-        trace.valid_ratio = prepared.valid_ratio
         trace.prepared_ns = time.monotonic_ns()
         trace.blame = Reason.ENGINE
         engine.infer()
@@ -181,7 +182,7 @@ class Inspector:
         self._preprocess.check(frame)
         roi = self.settings.preprocess.roi
         color = None if frame.color is None else sample_rows(frame.color, roi)
-        images = [] if color is None else [color]
+        images: list[npt.NDArray[Any]] = [] if color is None else [color]
         if frame.depth is not None and frame.clock is not Clock.NONE:
             images.append(sample_rows(frame.depth, roi))
         finding = self._freshness.check(frame, now_ns, tuple(images))
@@ -237,10 +238,11 @@ class Inspector:
         sigmas = deviations(residuals, self.settings.levels, self.settings.modalities, window)
         modality = name_modality(sigmas, self.settings.modalities)
         return Region(
-            box.x + x, box.y + y, box.width, box.height, stat.frame_area, stat.peak, stat.center_m, modality
+            box.x + x, box.y + y, box.width, box.height, stat.area_px, stat.peak, stat.center_m, modality
         )
 
     def _guard(self, raw: npt.NDArray[Any], depth_m: Map, valid_ratio: float) -> None:
+        self._valid_ratio = valid_ratio
         if self._spare.shape != depth_m.shape:
             self._spare = np.empty(depth_m.shape, np.uint8)
         finding = check_depth(raw, depth_m, valid_ratio, self.settings.limits, self._spare)
@@ -263,7 +265,7 @@ class Inspector:
             pooled_map=trace.pooled, frame_from_map=self._preprocess.frame_from_map(frame.size),
             timings=_timings(trace, now, acquire_ms), bundle=self._bundle, engine=self._engine_text,
             calibration_id=frame.calibration_id,
-            valid_depth_ratio=trace.valid_ratio,
+            valid_depth_ratio=self._valid_ratio,
             modality_scores=trace.sigmas, name=frame.name,
         )
         self._record(inspection)
@@ -274,7 +276,7 @@ class Inspector:
         self._reasons[inspection.reason.value] += 1
         if inspection.reason not in (Reason.OK, Reason.DEFECT):
             LOG.warning(
-                "frame %d of %s: UNKNOWN %s: %s", inspection.frame, inspection.source, inspection.reason.value,
+                "frame %s of %s: UNKNOWN %s: %s", inspection.frame, inspection.source, inspection.reason.value,
                 inspection.detail,
             )
 
@@ -283,8 +285,10 @@ def _timings(trace: _Trace, now: int, acquire_ms: float) -> Timings:
     """Stages that a refused frame did not reach took no time."""
     prepared = trace.prepared_ns or now
     inferred = trace.inferred_ns or now
-    milliseconds = [(prepared - trace.start_ns) / 1e6, (inferred - prepared) / 1e6, (now - inferred) / 1e6]
-    return Timings(acquire_ms, *milliseconds, total_ms=acquire_ms + sum(milliseconds))
+    return Timings(
+        acquire_ms, (prepared - trace.start_ns) / 1e6, (inferred - prepared) / 1e6, (now - inferred) / 1e6,
+        acquire_ms + (now - trace.start_ns) / 1e6,
+    )
 
 
 def load(

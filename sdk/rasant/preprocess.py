@@ -29,6 +29,9 @@ HEIGHT_RULES = frozenset({"height_range"})
 # 3DSR fills its normalised image, where missing pixels are 0; the others fill the depth before anything uses it.
 FILL_LAST_RULES = frozenset({"threedsr"})
 
+COLOR_DTYPES: tuple[np.dtype[Any], ...] = (np.dtype(np.uint8),)
+DEPTH_DTYPES: tuple[np.dtype[Any], ...] = (np.dtype(np.uint16), np.dtype(np.float32))  # in this machine's byte order
+
 FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
@@ -54,7 +57,7 @@ class PreprocessParams:
     foreground_m: float = 0.005  # a pixel farther than this from the background belongs to the part
     fill_passes: int = 3  # 3x3 hole filling passes; 0 leaves holes
     depth_rule: str = "height_range"  # one of rasant.ops.normalize.RULES
-    depth_low: float = 0.0  # low end of the rule's range, metres (or as the rule says)
+    depth_low: float = 0.0  # low end of the rule's range: metres; percent for "percentile"
     depth_high: float = 0.05  # high end
     close_iterations: int = 0  # 3x3 closing of the foreground
     keep_largest: bool = False  # keep only the largest connected part of the foreground
@@ -80,6 +83,9 @@ class PreprocessParams:
         _require(paired, "color_mean", "given together with color_std", self.color_mean)
         ordered = -np.inf < self.depth_low < self.depth_high < np.inf
         _require(ordered, "depth_low", "finite and below depth_high", (self.depth_low, self.depth_high))
+        if self.uses_depth and self.depth_rule == "percentile":
+            percents = 0.0 <= self.depth_low and 50.0 < self.depth_high <= 100.0
+            _require(percents, "depth_high", "a percent such as 99.5, with depth_low such as 0.5", self.depth_high)
         if self.uses_depth and self.depth_rule in HEIGHT_RULES:
             wanted = f"a surface, since {self.depth_rule} measures from it"
             _require(self.background != "none", "background", wanted, "none")
@@ -220,11 +226,11 @@ class Preprocessor:
         if self.params.uses_color:
             if frame.color is None:
                 raise FrameRefused("the bundle needs colour and the frame has none", Reason.COLOR_MISSING.value)
-            _check_format("color", frame.color, (np.uint8,), (*frame.size, 3))
+            _check_format("color", frame.color, COLOR_DTYPES, (*frame.size, 3))
         if self.params.uses_depth:
             if frame.depth is None:
                 raise FrameRefused("the bundle needs depth and the frame has none", Reason.DEPTH_MISSING.value)
-            _check_format("depth", frame.depth, (np.uint16, np.float32), frame.size)
+            _check_format("depth", frame.depth, DEPTH_DTYPES, frame.size)
             if not 0.0 < frame.depth_scale < np.inf:
                 raise FrameRefused(
                     f"depth_scale must be a positive number of metres per count, got {frame.depth_scale}",
@@ -340,10 +346,10 @@ class Preprocessor:
 
 
 def _check_format(
-    name: str, image: npt.NDArray[Any], dtypes: tuple[type[np.generic], ...], shape: tuple[int, ...]
+    name: str, image: npt.NDArray[Any], dtypes: tuple[np.dtype[Any], ...], shape: tuple[int, ...]
 ) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype.type not in dtypes or image.shape != shape:
-        wanted = " or ".join(np.dtype(dtype).name for dtype in dtypes)
+    if not isinstance(image, np.ndarray) or image.dtype not in dtypes or image.shape != shape:
+        wanted = " or ".join(dtype.name for dtype in dtypes)
         came = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise FrameRefused(
             f"{name} must be {wanted} {shape} as the intrinsics say, got {came}; check the source's format",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -190,7 +191,6 @@ class Inspection:
 
     def as_json(self) -> dict[str, Any]:
         """The object that `rasant inspect --json` prints for a frame. NaN becomes None."""
-        number = lambda value: None if np.isnan(value) else float(value)  # noqa: E731
         return {
             "frame": self.frame,
             "source": self.source,
@@ -198,8 +198,8 @@ class Inspection:
             "verdict": self.verdict.value,
             "reason": self.reason.value,
             "detail": self.detail,
-            "score": number(self.score),
-            "threshold": number(self.threshold),
+            "score": _number(self.score),
+            "threshold": _number(self.threshold),
             "regions": [
                 {
                     "x": r.x, "y": r.y, "width": r.width, "height": r.height, "area_px": r.area_px,
@@ -212,8 +212,13 @@ class Inspection:
                 "infer": self.timings.infer_ms, "score": self.timings.score_ms, "total": self.timings.total_ms,
             },
             "modality_scores": self.modality_scores,
-            "valid_depth_ratio": number(self.valid_depth_ratio),
+            "valid_depth_ratio": _number(self.valid_depth_ratio),
             "calibration": self.calibration_id,
             "bundle": self.bundle,
             "engine": self.engine,
         }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return float(value) if math.isfinite(value) else None
