@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -214,10 +215,45 @@ def test_native_includes_point_inwards(folder: str, allowed: set[str]) -> None:
             assert folder == "bindings" or head not in {"pybind11", "Python.h"}, f"{name(path)} includes {include}"
 
 
+# Modules of distributions that a declared dependency cannot be without.
+BROUGHT = {"google": "onnx", "markupsafe": "jinja2", "typing_extensions": "pydantic"}
+
+
+def project() -> dict[str, Any]:
+    """The [project] table of pyproject.toml."""
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return table
+
+
+def distributions(requirements: list[str]) -> set[str]:
+    """Names of requirements, without versions; markers of old Pythons are left out."""
+    return {re.split(r"[^\w.-]", requirement)[0] for requirement in requirements if "python_version" not in requirement}
+
+
 def test_every_direct_dependency_is_pinned_for_development() -> None:
     """constraints.txt has an exact version of each dependency that pyproject.toml names."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    asked = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
-    pins = dict(line.split("==") for line in lines_of(ROOT / "constraints.txt") if "==" in line and line[0] != "#")
-    wanted = {re.match(r"[A-Za-z0-9_.-]+", r).group() for r in asked if "python_version" not in r}  # type: ignore[union-attr]
-    assert sorted(wanted - set(pins)) == []
+    asked = [*project()["dependencies"], *(r for extra in project()["optional-dependencies"].values() for r in extra)]
+    pins = {line.split("==")[0] for line in lines_of(ROOT / "constraints.txt") if "==" in line and line[0] != "#"}
+    assert sorted(distributions(asked) - pins) == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras"), [("sdk", []), ("calibration", ["calibration"]), ("training", ["training"])]
+)
+def test_a_room_imports_what_it_declares(folder: str, extras: list[str]) -> None:
+    """Each third-party module that a room imports is a declared dependency of that room, and not somebody else's."""
+    declared = [*project()["dependencies"], *(r for extra in extras for r in project()["optional-dependencies"][extra])]
+    named = {"opencv-python-headless": "cv2"}
+    allowed = {named.get(d, d.replace("-", "_")) for d in distributions(declared)} | set(sys.stdlib_module_names)
+    allowed |= {"rasant", "rasant_training", "rasant_calibration", "tomli", *BROUGHT}
+    imported = {(m.split(".")[0], name(p)) for p in (ROOT / folder).rglob("*.py") for m in imported_modules(p)}
+    assert sorted(entry for entry in imported if entry[0] not in allowed) == []
+
+
+def test_every_dependency_of_the_runtime_is_used() -> None:
+    """Nothing is installed on a station without a module that imports it."""
+    imported = {m.split(".")[0] for p in (ROOT / "sdk").rglob("*.py") for m in imported_modules(p)}
+    imported |= {"onnxruntime"}  # by importlib, so that a missing one is a probe's answer
+    named = {"opencv-python-headless": "cv2"}
+    wanted = {named.get(d, d.replace("-", "_")) for d in distributions(project()["dependencies"])}
+    assert sorted(wanted - imported) == []
