@@ -28,8 +28,8 @@ $(VENV)/installed.stamp: $(VENV)/tools.stamp pyproject.toml $(NATIVE)
 demo: $(VENV)/installed.stamp  ## inspect a recording; writes pictures and a report to build/demo
 	$(BIN)/python examples/demo.py
 
-test: lint  ## lint, then every test (about 15 minutes on two cores)
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 2
+test: lint  ## lint, then every test
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10
 
 lint: $(VENV)/installed.stamp  ## ruff, import rules, clang-format, mypy
 	$(BIN)/ruff check
