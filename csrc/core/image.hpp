@@ -9,10 +9,10 @@ namespace rasant {
 template <class T>
 struct ImageView {
   T* data = nullptr;
-  int height = 0;               // rows
-  int width = 0;                // columns
-  int channels = 1;             // interleaved values a pixel
-  std::ptrdiff_t stride = 0;    // values (not bytes) from one row to the next
+  int height = 0;             // rows
+  int width = 0;              // columns
+  int channels = 1;           // interleaved values a pixel
+  std::ptrdiff_t stride = 0;  // values (not bytes) from one row to the next
 
   T* row(int y) const { return data + y * stride; }
   T& operator()(int y, int x) const { return row(y)[static_cast<std::ptrdiff_t>(x) * channels]; }

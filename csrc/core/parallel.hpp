@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// for_each_row: the only threading tool. Rows are dealt in contiguous bands, so a result never depends on the thread count
-// as long as the body writes its own rows only.
+// for_each_row: the only threading tool. Rows are dealt in contiguous bands, so a result never depends on the thread
+// count as long as the body writes its own rows only.
 #pragma once
 #include <algorithm>
 #include <exception>
