@@ -86,7 +86,6 @@ def choose_threshold(
     """
     values = _checked(scores, false_reject, confidence, margin, n_unknown)
     n = len(values) + n_unknown
-    warnings: list[str] = []
     ordered = np.sort(values)
     highest = float(ordered[-1])
     if margin is None and n >= parts_needed(false_reject):
@@ -105,33 +104,12 @@ def choose_threshold(
     _refuse_useless(threshold, highest, score_max)
     hits = int(np.count_nonzero(values >= threshold)) + n_unknown
     low, high = clopper_pearson(hits, n, confidence=confidence)
-    if rule == "max_margin":
-        warnings.append(_few_parts(n, hits, false_reject, confidence, high, threshold - highest))
-    if n_unknown:
-        warnings.append(
-            f"{n_unknown} of {n} good parts got no verdict; a machine stops for them: they count as rejects"
-        )
-    if score_max is not None and threshold > _NEAR_END * score_max:
-        warnings.append(
-            f"the threshold {threshold:.4g} leaves defects hardly any room below the highest score {score_max:g}"
-        )
+    bound = RateBound(hits, n, confidence, low, high)
+    few = _few_parts(bound, false_reject, threshold - highest) if rule == "max_margin" else ""
     suspects = _suspects(values)
-    if suspects:
-        warnings.append(
-            f"{len(suspects)} of the good parts score far above the rest; look at them: a defect among the good parts "
-            "raises the threshold and lets its like pass"
-        )
+    warnings = _warnings(few, threshold, score_max, n, n_unknown, len(suspects))
     return ThresholdChoice(
-        threshold,
-        rule,
-        false_reject,
-        n,
-        n_unknown,
-        highest,
-        threshold - base,
-        RateBound(hits, n, confidence, low, high),
-        suspects,
-        tuple(warnings),
+        threshold, rule, false_reject, n, n_unknown, highest, threshold - base, bound, suspects, warnings
     )
 
 
@@ -185,11 +163,33 @@ def _refuse_useless(threshold: float, highest: float, score_max: float | None) -
         )
 
 
-def _few_parts(n: int, hits: int, target: float, confidence: float, high: float, margin: float) -> str:
-    seen = f"with {n} good part{'s' if n != 1 else ''} ({hits} rejected)"
-    sure = f"the false-reject rate is only known to be at most {100 * high:.1f} % (confidence {100 * confidence:g} %)"
+def _few_parts(bound: RateBound, target: float, margin: float) -> str:
+    n = bound.trials
+    seen = f"with {n} good part{'s' if n != 1 else ''} ({bound.hits} rejected)"
+    sure = f"at most {100 * bound.high:.1f} % (confidence {100 * bound.level:g} %)"
     advice = f"; a target of {target:g} needs {parts_needed(target)} parts" if n < parts_needed(target) else ""
-    return f"{seen} {sure}{advice}. The threshold is the highest good score plus a margin of {margin:.4g}"
+    return (
+        f"{seen} the false-reject rate is only known to be {sure}{advice}. "
+        f"The threshold is the highest good score plus a margin of {margin:.4g}"
+    )
+
+
+def _warnings(
+    few: str, threshold: float, score_max: float | None, n: int, n_unknown: int, n_suspects: int
+) -> tuple[str, ...]:
+    found = [few] if few else []
+    if n_unknown:
+        found.append(f"{n_unknown} of {n} good parts got no verdict; a machine stops for them: they count as rejects")
+    if score_max is not None and threshold > _NEAR_END * score_max:
+        found.append(
+            f"the threshold {threshold:.4g} leaves defects hardly any room below the highest score {score_max:g}"
+        )
+    if n_suspects:
+        found.append(
+            f"{n_suspects} of the good parts score far above the rest; look at them: a defect among the good parts "
+            "raises the threshold and lets its like pass"
+        )
+    return tuple(found)
 
 
 def _suspects(values: npt.NDArray[np.float64]) -> tuple[int, ...]:

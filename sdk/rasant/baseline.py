@@ -5,7 +5,8 @@ It sees exactly what the network sees (the same preprocessing), and its map goes
 
     map = mean over the modalities of  |x - mean| / d,   d = mean of |x - mean| over all training pixels of the modality
 
-so that colour and depth weigh the same. Parts are not aligned: where their pose varies, so does the baseline.
+so that colour and depth weigh the same; a pixel that was not measured differs by 0. Parts are not aligned: where their
+pose varies, so does the baseline.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rasant.types import Frame, Inspection, Reason, Timings, Verdict
 __all__ = ["TrainMean"]
 
 FloatImage = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 
 class TrainMean:
@@ -44,21 +46,26 @@ class TrainMean:
         kept = [inputs for frame in frames if (inputs := self._inputs(frame)) is not None]
         if not kept:
             raise ConfigError("the baseline needs at least one good training part; the source gave none it can use")
-        stacks = [np.stack(images) for images in zip(*kept, strict=True)]
-        self._mean = [stack.mean(axis=0) for stack in stacks]
-        self._spread = [
-            max(float(np.abs(stack - mean).mean()), 1e-9) for stack, mean in zip(stacks, self._mean, strict=True)
-        ]
+        self._mean, self._spread = [], []
+        for modality in zip(*kept, strict=True):
+            images, measured = np.stack([image for image, _ in modality]), np.stack([mask for _, mask in modality])
+            mean = (images * measured).sum(axis=0) / np.maximum(measured.sum(axis=0), 1)
+            self._mean.append(mean.astype(np.float32))
+            self._spread.append(max(float((np.abs(images - mean) * measured).mean()), 1e-9))
         return len(kept)
 
-    def _inputs(self, frame: Frame) -> list[FloatImage] | None:
-        """(3, h, w) colour and (1, h, w) depth as far as the bundle uses them; None for a frame that is refused."""
+    def _inputs(self, frame: Frame) -> list[tuple[FloatImage, Mask]] | None:
+        """(3, h, w) colour and (1, h, w) depth as far as the bundle uses them, each with its measured pixels (1, h, w).
+
+        None for a frame that is refused.
+        """
         try:
             prepared = self._preprocess(frame)
         except FrameRefused:
             return None
-        inputs = (prepared.color_input, prepared.depth_input)
-        return [image[0].copy() for image in inputs if image is not None]
+        everywhere = np.ones((1, *self._size), np.bool_)
+        inputs = ((prepared.color_input, everywhere), (prepared.depth_input, prepared.valid[None].copy()))
+        return [(image[0].copy(), mask) for image, mask in inputs if image is not None]
 
     def __call__(self, frame: Frame) -> Inspection:
         """Score one frame; UNKNOWN without a score where it cannot be prepared."""
@@ -84,8 +91,8 @@ class TrainMean:
         if inputs is None:
             return empty
         parts = [
-            np.abs(image - mean).mean(axis=0) / spread
-            for image, mean, spread in zip(inputs, self._mean, self._spread, strict=True)
+            (np.abs(image - mean) * measured).mean(axis=0) / spread
+            for (image, measured), mean, spread in zip(inputs, self._mean, self._spread, strict=True)
         ]
         raw = np.asarray(np.stack(parts).mean(axis=0), np.float32)
         pooled = np.asarray(cv2.blur(raw, (self._kernel, self._kernel), borderType=cv2.BORDER_CONSTANT), np.float32)
