@@ -182,7 +182,7 @@ def _print_tables(result: Mapping[str, Any], report: Path | None) -> None:
     def shown(values: Mapping[str, Any], names: Sequence[str]) -> list[str]:
         return ["-" if values.get(name) is None else f"{values[name]:.3f}" for name in names]
 
-    console = Console(width=max(110, Console().width))  # a cut table is worth nothing; a narrow terminal wraps it
+    console = Console(width=max(140, Console().width))  # a cut table is worth nothing; a narrow terminal wraps it
     table = Table("category", *METRIC_NAMES.values(), "good", "defective", "unknown")
     for name, values in result["categories"].items():
         counts = [str(values[key]) for key in ("n_good", "n_defect", "n_unknown")]
