@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -93,6 +94,31 @@ def test_a_damaged_checkpoint_is_refused(tmp_path: Path, data: st.DataObject) ->
     cut.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     with pytest.raises(CheckpointError):
         checkpoint.restore(cut, *fresh())
+
+
+def hostile(header: dict[str, object], data: bytes = bytes(8)) -> bytes:
+    """A safetensors file with any header."""
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        (1 << 62).to_bytes(8, "little") + b"{}",
+        hostile({"a": {"dtype": "F32", "shape": [1 << 62, 1 << 62], "data_offsets": [0, 8]}}),
+        hostile({name: {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]} for name in "ab"}),
+        hostile({"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}}),
+        hostile({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}),
+    ],
+    ids=["huge header", "overflow", "overlap", "gap", "trailing bytes"],
+)
+def test_a_hostile_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    """Headers that lie about sizes and places are refused before any tensor exists."""
+    path = tmp_path / "c.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError):
+        checkpoint.restore(path, *fresh())
 
 
 def test_weights_that_are_not_finite_and_foreign_files_are_refused(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ def _fits(path: Path, got: dict[str, torch.Tensor], wanted: dict[str, torch.Tens
         raise CheckpointError(f"{path} lacks {what} {missing[0]} ({len(missing)} missing); it is of another network")
     if extra := sorted(got.keys() - wanted.keys()):
         raise CheckpointError(f"{path} has {what} {extra[0]} that the network lacks ({len(extra)} in all)")
-    for name, value in got.items():
-        want = wanted[name]
+    for name, want in wanted.items():
+        value = got[name]
         if value.shape != want.shape or value.dtype != want.dtype:
             raise CheckpointError(f"{path}: {what} {name} must be {want.dtype} {tuple(want.shape)}, "
                                   f"got {value.dtype} {tuple(value.shape)}")

@@ -195,7 +195,8 @@ class _Loop:
             self.monitor.advance(self.step, done)
             if self.step % self.loop.log_every == 0:
                 self._report(elapsed, done)
-            if self.loop.picture_every and self.step % self.loop.picture_every == 0:
+            every = self.loop.picture_every
+            if every and (self.step % every == 0 or asked or finished(self.loop, self.step, elapsed)):
                 self.monitor.picture(self.step, preview(batch, outputs.logits))
             if self._save_due(elapsed):
                 self._save(elapsed)

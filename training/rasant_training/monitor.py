@@ -51,7 +51,7 @@ class Monitor:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
         from rich.progress import TimeRemainingColumn as Remaining
 
-        columns = (TextColumn("step {task.fields[step]}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        columns = (TextColumn("step {task.fields[step]}"), BarColumn(24), TaskProgressColumn(), TimeElapsedColumn(),
                    TextColumn("eta"), Remaining(), TextColumn("{task.fields[losses]}"))
         self._bar = Progress(*columns)
         self._bar.start()
@@ -82,8 +82,8 @@ class Monitor:
             for name, value in facts.items():
                 self._board.add_scalar(f"run/{name}", value, step)
         if self._bar is not None:
-            text = " ".join(f"{name} {value:.4g}" for name, value in values.items())
-            self._bar.update(self._task, losses=text)
+            order = sorted(values, key=lambda name: name != "total")  # the sum first: narrow terminals cut the rest
+            self._bar.update(self._task, losses=" ".join(f"{name} {values[name]:.4g}" for name in order))
 
     def event(self, name: str, **facts: Any) -> None:
         """Something that happened once: start, checkpoint, note, end."""

@@ -85,7 +85,7 @@ class LoopRecipe:
     threads: Annotated[int, Field(ge=0)] = 0  # torch threads a process; 0 leaves torch's own choice
     channels_last: bool = True
     log_every: Annotated[int, Field(ge=1)] = 20  # steps
-    picture_every: Annotated[int, Field(ge=0)] = 200  # steps; 0 switches pictures off
+    picture_every: Annotated[int, Field(ge=0)] = 200  # steps, and the last one; 0 switches pictures off
     checkpoint_steps: Annotated[int, Field(ge=0)] = 0  # 0: by time only
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
 
