@@ -105,7 +105,7 @@ def judged(raw: np.ndarray, scale: float = 1e-3, **limits: object) -> Reason | N
     """check_depth on an image as the camera gave it."""
     metres = np.nan_to_num(raw.astype(np.float32) * np.float32(scale))
     ratio = float(np.count_nonzero(metres > 0) / metres.size)
-    finding = check_depth(raw, metres, ratio, Limits(**{"depth_range_m": (0.3, 0.7), **limits}))
+    finding = check_depth(raw, scale, metres, ratio, Limits(**{"depth_range_m": (0.3, 0.7), **limits}))
     return None if finding is None else finding.reason
 
 

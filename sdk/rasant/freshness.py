@@ -22,7 +22,7 @@ __all__ = ["Freshness", "sample_rows"]
 DRIFT = 200e-6  # twice what a cheap crystal is off
 STEP_NS = 1_000_000_000  # a device clock that gains so much on ours was set, it did not drift
 FUTURE_NS = 1_000_000  # arrivals later than now by more than this are no monotonic times of this process
-SAMPLED_ROWS = 24
+SAMPLED_ROWS = 16
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 

@@ -93,7 +93,7 @@ class Inspector:
         self._verdicts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
         self._ignore = np.zeros(settings.preprocess.size, np.bool_)
-        self._spare = np.empty((0, 0), np.uint8)
+        self._spare: npt.NDArray[Any] = np.empty((0, 0), np.uint16)
         self._valid_ratio = np.nan  # of the frame in work
         side = 2 * settings.foreground_dilate_px + 1
         self._dilation = np.ones((side, side), np.uint8)
@@ -241,11 +241,12 @@ class Inspector:
             box.x + x, box.y + y, box.width, box.height, stat.area_px, stat.peak, stat.center_m, modality
         )
 
-    def _guard(self, raw: npt.NDArray[Any], depth_m: Map, valid_ratio: float) -> None:
+    def _guard(self, raw: npt.NDArray[Any], scale: float, depth_m: Map, valid_ratio: float) -> None:
         self._valid_ratio = valid_ratio
-        if self._spare.shape != depth_m.shape:
-            self._spare = np.empty(depth_m.shape, np.uint8)
-        finding = check_depth(raw, depth_m, valid_ratio, self.settings.limits, self._spare)
+        dtype = np.uint16 if raw.dtype == np.uint16 else np.uint32
+        if self._spare.shape != raw.shape or self._spare.dtype != dtype:
+            self._spare = np.empty(raw.shape, dtype)
+        finding = check_depth(raw, scale, depth_m, valid_ratio, self.settings.limits, self._spare)
         if finding is not None:
             raise FrameRefused(finding.detail, finding.reason.value)
 

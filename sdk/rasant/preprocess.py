@@ -108,10 +108,11 @@ def _require(holds: bool, name: str, wanted: str, got: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """The input of the network and what was learnt on the way. Arrays are reused by the next call: copy what you keep.
+    """The input of the network and what was learnt on the way. Valid until the next call: copy what you keep.
 
     color_input: (1, 3, h, w) float32, or None without colour; depth_input: (1, 1, h, w) float32, or None without depth.
-    foreground, valid: (h, w) bool at network resolution (nearest); all True where depth is not used.
+    size: (h, w) of the network.
+    part: (H, W) bool, the foreground in the region of interest; None without depth.
     valid_ratio: share of measured depth pixels in the region of interest, before filling; NaN without depth.
     depth_m: (H, W) float32 metres in the region of interest, invalid 0, before filling; None without depth.
     surface: the background (`Plane` or `CornerSurface`), or None.
@@ -120,13 +121,23 @@ class Prepared:
 
     color_input: FloatImage | None
     depth_input: FloatImage | None
-    foreground: Mask
-    valid: Mask
+    size: tuple[int, int]
+    part: Mask | None
     valid_ratio: float
     depth_m: FloatImage | None
     surface: background.Plane | background.CornerSurface | None
     intrinsics: Intrinsics
     notes: tuple[str, ...] = ()
+
+    @property
+    def foreground(self) -> Mask:
+        """(h, w) bool: the part at network resolution (nearest); all True without depth."""
+        return _to_map(self.part, self.size)
+
+    @property
+    def valid(self) -> Mask:
+        """(h, w) bool: where depth was measured, before filling, at network resolution (nearest); all True without."""
+        return _to_map(None if self.depth_m is None else self.depth_m > 0.0, self.size)
 
 
 def frame_from_map(
@@ -141,7 +152,7 @@ def frame_from_map(
 class _Buffers:
     """Work images for one size of the region of interest."""
 
-    def __init__(self, size: tuple[int, int], network: tuple[int, int]) -> None:
+    def __init__(self, size: tuple[int, int]) -> None:
         rows, cols = size
         self.size = size
         self.color_crop = np.empty((rows, cols, 3), np.uint8)
@@ -153,16 +164,13 @@ class _Buffers:
         self.normal = np.empty((rows, cols), np.float32)
         self.foreground = np.empty((rows, cols), np.bool_)
         self.spare = np.empty((rows, cols), np.bool_)
-        self.valid = np.empty((rows, cols), np.bool_)
-        self.map_foreground = np.empty(network, np.bool_)
-        self.map_valid = np.empty(network, np.bool_)
 
 
 class DepthGuard(Protocol):
     """A check of the depth in the region of interest, before the background is fitted."""
 
-    def __call__(self, raw: npt.NDArray[Any], depth_m: FloatImage, valid_ratio: float) -> None:
-        """raw: as the camera gave it; depth_m: metres, invalid 0. Raises FrameRefused."""
+    def __call__(self, raw: npt.NDArray[Any], scale: float, depth_m: FloatImage, valid_ratio: float) -> None:
+        """raw: as the camera gave it, `scale` metres a count; depth_m: metres, invalid 0. Raises FrameRefused."""
 
 
 class Preprocessor:
@@ -188,7 +196,7 @@ class Preprocessor:
         self.check(frame)
         size, intrinsics = self._region(frame)
         if self._buffers is None or self._buffers.size != size:
-            self._buffers = _Buffers(size, self.params.size)
+            self._buffers = _Buffers(size)
         b = self._buffers
         color = None
         if self.params.uses_color and frame.color is not None:
@@ -199,18 +207,13 @@ class Preprocessor:
         if self.params.uses_depth and frame.depth is not None:
             valid_ratio = self._metres(frame.depth, frame.depth_scale, b)
             surface = self._depth_image(b, intrinsics, notes)
-            _to_map(b.foreground, b.map_foreground)
-            _to_map(b.valid, b.map_valid)
-        else:
-            b.map_foreground.fill(True)
-            b.map_valid.fill(True)
         color_input = out_color if out_color is not None else self._color_input
         depth_input = out_depth if out_depth is not None else self._depth_input
         self._pack(color, b, color_input, depth_input)
         return Prepared(
             color_input if self.params.uses_color else None,
             depth_input if self.params.uses_depth else None,
-            b.map_foreground, b.map_valid, valid_ratio,
+            self.params.size, b.foreground if self.params.uses_depth else None, valid_ratio,
             b.depth_m if self.params.uses_depth else None, surface, intrinsics, tuple(notes),
         )
 
@@ -265,13 +268,15 @@ class Preprocessor:
         """Depth of the region of interest in metres, into the buffers; returns the share of valid pixels."""
         counts = self._crop(image, b.counts_crop if image.dtype == np.uint16 else b.metres_crop)
         depth.to_metres(counts, scale, out=b.depth_m)
-        np.greater(b.depth_m, 0.0, out=b.valid)
-        valid = int(np.count_nonzero(b.valid))
+        if counts.dtype == np.uint16:
+            valid = cv2.countNonZero(counts)
+        else:
+            valid = int(np.count_nonzero(np.greater(b.depth_m, 0.0, out=b.spare)))
         if valid == 0:
-            raise FrameRefused(f"none of {b.valid.size} depth pixels is valid", Reason.DEPTH_EMPTY.value)
+            raise FrameRefused(f"none of {counts.size} depth pixels is valid", Reason.DEPTH_EMPTY.value)
         if self._guard is not None:
-            self._guard(counts, b.depth_m, valid / b.valid.size)
-        return valid / b.valid.size
+            self._guard(counts, scale, b.depth_m, valid / counts.size)
+        return valid / counts.size
 
     def _depth_image(
         self, b: _Buffers, intrinsics: Intrinsics, notes: list[str]
@@ -359,9 +364,10 @@ def _check_format(
         raise FrameRefused(f"{name} has no pixels: {image.shape}", Reason.FORMAT.value)
 
 
-def _to_map(mask: Mask, out: Mask) -> None:
-    """Nearest resize of a frame mask to network resolution; pixel centres map to pixel centres."""
-    if mask.shape == out.shape:
-        np.copyto(out, mask)
-        return
-    cv2.resize(mask.view(np.uint8), out.shape[::-1], dst=out.view(np.uint8), interpolation=cv2.INTER_NEAREST_EXACT)
+def _to_map(mask: Mask | None, size: tuple[int, int]) -> Mask:
+    """Nearest resize of a frame mask to network resolution, as a new array; pixel centres map to pixel centres."""
+    if mask is None:
+        return np.ones(size, np.bool_)
+    if mask.shape == size:
+        return mask.copy()
+    return cv2.resize(mask.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).view(np.bool_)

@@ -30,6 +30,7 @@ __all__ = [
     "judge",
 ]
 
+SIGN_BIT = 1 << 31
 SATURATED = 65535  # the highest count of a uint16 depth image is never a measurement
 UNIT_FACTORS = (1000.0, 0.001, 100.0, 0.01)  # metres taken for millimetres or centimetres, and the reverse
 
@@ -146,8 +147,8 @@ def _is_camera(k: Intrinsics) -> bool:
 
 def check_color(rows: npt.NDArray[np.uint8], limits: Limits) -> Finding | None:
     """Exposure of a sample of rows (n, W, 3): neither black nor white nor one single colour (E_EXPOSURE)."""
-    means, deviations = cv2.meanStdDev(rows)
-    mean, deviation = float(means.mean()), float(deviations.max())
+    means, deviations = cv2.meanStdDev(rows[:, :: max(1, rows.shape[1] // 128)])
+    mean, deviation = sum(means[:, 0].tolist()) / 3.0, max(deviations[:, 0].tolist())
     if mean < limits.min_mean:
         return Finding(Reason.EXPOSURE, f"colour is black: mean {mean:.1f}, limit {limits.min_mean:g}")
     if mean > limits.max_mean:
@@ -161,26 +162,30 @@ def check_color(rows: npt.NDArray[np.uint8], limits: Limits) -> Finding | None:
 
 
 def check_depth(
-    raw: npt.NDArray[Any], depth_m: npt.NDArray[np.float32], valid_ratio: float, limits: Limits,
-    spare: npt.NDArray[np.uint8] | None = None,
+    raw: npt.NDArray[Any], scale: float, depth_m: npt.NDArray[np.float32], valid_ratio: float, limits: Limits,
+    spare: npt.NDArray[Any] | None = None,
 ) -> Finding | None:
     """Depth of the region of interest: `raw` as the camera gave it, `depth_m` (H, W) metres, 0 for what is no number.
 
-    spare: an (H, W) uint8 work image. A saturated or negative value condemns the frame (E_RANGE); values outside
-    `depth_range_m` do above `max_out_of_range`, as E_UNITS where another unit would explain them; then E_DEPTH_SPARSE.
+    spare: an (H, W) work image, uint16 for counts and uint32 for metres. A saturated or negative value condemns the
+    frame (E_RANGE); values outside `depth_range_m` do above `max_out_of_range`, as E_UNITS where another unit would
+    explain them; then E_DEPTH_SPARSE.
     """
     if raw.dtype == np.uint16:
-        if int(raw.max()) == SATURATED:
+        low, high = _extremes(raw, spare)
+        if high == SATURATED:
             return Finding(Reason.RANGE, f"{np.count_nonzero(raw == SATURATED)} depth pixels are saturated (65535)")
-    elif float(depth_m.min()) < 0.0:
-        return Finding(Reason.RANGE, f"{np.count_nonzero(depth_m < 0.0)} depth pixels are negative")
-    if limits.depth_range_m is not None:
-        near, far = limits.depth_range_m
-        near = max(near, float(np.finfo(np.float32).tiny))  # 0 is no measurement
-        inside = cv2.countNonZero(cv2.inRange(depth_m, (near,), (far,), spare))
-        valid = round(valid_ratio * depth_m.size)
-        if valid - inside > limits.max_out_of_range * depth_m.size:
-            return _range_or_units(depth_m, valid - inside, valid, (near, far))
+        nearest, farthest = low * scale, high * scale
+    else:
+        low, high = _extremes(depth_m.view(np.uint32), spare)
+        if high >= SIGN_BIT:
+            return Finding(Reason.RANGE, f"{np.count_nonzero(depth_m < 0.0)} depth pixels are negative")
+        nearest, farthest = (float(value) for value in np.array([low, high], np.uint32).view(np.float32))
+    bounds = limits.depth_range_m
+    if bounds is not None and not bounds[0] <= nearest <= farthest <= bounds[1]:
+        finding = _check_range(depth_m, bounds, limits.max_out_of_range)
+        if finding is not None:
+            return finding
     if valid_ratio < limits.min_valid_depth:
         return Finding(
             Reason.DEPTH_SPARSE,
@@ -189,11 +194,25 @@ def check_depth(
     return None
 
 
-def _range_or_units(
-    depth_m: npt.NDArray[np.float32], outside: int, valid: int, bounds: tuple[float, float]
-) -> Finding:
+def _extremes(values: npt.NDArray[Any], spare: npt.NDArray[Any] | None) -> tuple[int, int]:
+    """Smallest and largest value of an unsigned image that is not 0: one less wraps 0 to the top.
+
+    The bits of positive floats are in the order of the floats, and the sign bit stands above all of them.
+    """
+    less = np.subtract(values, values.dtype.type(1), out=spare)
+    return int(less.min()) + 1, int(values.max())
+
+
+def _check_range(
+    depth_m: npt.NDArray[np.float32], bounds: tuple[float, float], forgiven: float
+) -> Finding | None:
+    """What lies outside, and whether another unit would explain it."""
     near, far = bounds
-    median = float(np.median(depth_m[depth_m > 0.0]))
+    measured = depth_m[depth_m > 0.0]
+    valid, outside = measured.size, int(np.count_nonzero((measured < near) | (measured > far)))
+    if outside <= forgiven * depth_m.size:
+        return None
+    median = float(np.median(measured))
     if outside > valid // 2:
         for factor in UNIT_FACTORS:
             if near <= median * factor <= far:
