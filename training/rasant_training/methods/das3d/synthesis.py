@@ -30,8 +30,7 @@ FIELDS = 3  # Perlin fields a sample: the defect, texture mix, texture shade
 class Synthesiser:
     """Draws sample number `index`; the same (seed, index) gives the same sample, whatever was drawn before.
 
-    parts: the prepared good parts, depth input rising towards the camera. Without colour or without depth the samples
-    hold the other modality alone, and its defects are never dropped together with nothing left.
+    parts: the prepared good parts, depth input rising towards the camera. Samples hold the recipe's modalities.
     """
 
     def __init__(self, parts: PreparedParts, recipe: Recipe, seed: int) -> None:
@@ -40,11 +39,12 @@ class Synthesiser:
         self.seed = seed
         self.modalities = recipe.inputs
         self.images = {"foreground": parts.foreground.astype(np.float32)}  # (N, H, W) or (N, H, W, 3)
-        if parts.color is not None:
+        self.units_per_mm = 0.0
+        if "color" in self.modalities:
             self.images["color"] = np.ascontiguousarray(parts.color.transpose(0, 2, 3, 1))
-        if parts.depth is not None:
+        if "depth" in self.modalities:
             self.images["depth"] = parts.depth
-        self.units_per_mm = parts.units_per_metre * 1e-3 if parts.depth is not None else 0.0
+            self.units_per_mm = parts.units_per_metre * 1e-3
         rows, cols = parts.foreground.shape[1:]
         self.size = (min(recipe.data.crop, rows), min(recipe.data.crop, cols))
         self.inside = [np.argwhere(mask if mask.any() else ~mask).astype(np.int32) for mask in parts.foreground]
