@@ -16,20 +16,20 @@ py::array_t<T> as_array(const std::vector<T>& values) {
   return array;
 }
 
-py::dict rank_maps(const std::vector<py::array>& scores, const std::vector<py::array>& truths, int samples) {
-  check<BadShape>(scores.size() == truths.size(), "every map needs a truth: got ", scores.size(), " maps and ",
+py::dict rank_maps(const std::vector<py::array>& maps, const std::vector<py::array>& truths, int samples) {
+  check<BadShape>(maps.size() == truths.size(), "every map needs a truth: got ", maps.size(), " maps and ",
                   truths.size(), " truths; pass an all-False truth for a good image");
   check(samples >= 0, "samples must not be negative, got ", samples, "; pass 0 for none");
-  std::vector<LabelledMap> maps;
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    require<float>(scores[i], "map", 2);
+  std::vector<LabelledMap> labelled;
+  for (std::size_t i = 0; i < maps.size(); ++i) {
+    require<float>(maps[i], "map", 2);
     require<bool>(truths[i], "truth", 2);
-    require_shape(truths[i], "truth", {scores[i].shape(0), scores[i].shape(1)});
-    maps.push_back({view<float>(scores[i]), view<std::uint8_t>(truths[i])});
+    require_shape(truths[i], "truth", {maps[i].shape(0), maps[i].shape(1)});
+    labelled.push_back({view<float>(maps[i]), view<std::uint8_t>(truths[i])});
   }
   const RankTable table = [&] {
     py::gil_scoped_release release;
-    return rank_maps_cpu(maps, samples);
+    return rank_maps_cpu(labelled, samples);
   }();
   py::dict answer;
   answer["value"] = as_array(table.value);

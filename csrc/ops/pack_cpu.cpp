@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <vector>
 
 #include "core/error.hpp"
@@ -13,27 +14,41 @@
 namespace rasant {
 namespace {
 
-// The source pixels of each output position along one axis: `taps` consecutive ones from first[i], weighted. The
-// weights stand tap by tap (weight[t * size + i]), and unused taps weigh 0, so that inner loops run over i.
+// The source pixels of each output position along one axis: `taps` consecutive ones from first[i], with the weights
+// weight[i * taps ...]; those that reach beyond weigh 0.
 struct Axis {
   int size = 0, taps = 1;
   std::vector<int> first;
   std::vector<float> weight;
+
+  const float* weights(int i) const { return weight.data() + static_cast<std::ptrdiff_t>(i) * taps; }
 };
+
+// The part of source pixel k that output pixel i covers, 0 where it is but rounding.
+double covered(int i, int k, double step, int in) {
+  const double part = std::min({(i + 1) * step, k + 1.0, static_cast<double>(in)}) - std::max(i * step, k + 0.0);
+  return part > 1e-9 ? part : 0.0;
+}
 
 void area_weights(Axis& axis, int in) {
   const double step = static_cast<double>(in) / axis.size;
-  axis.taps = std::min(static_cast<int>(std::ceil(step)) + 1, in);
+  axis.taps = 1;
+  for (int i = 0; i < axis.size; ++i) {
+    int first = static_cast<int>(i * step);
+    while (covered(i, first, step, in) == 0.0) ++first;
+    axis.first[static_cast<std::size_t>(i)] = first;
+    int taps = 1;
+    while (first + taps < in && covered(i, first + taps, step, in) > 0.0) ++taps;
+    axis.taps = std::max(axis.taps, taps);
+  }
   axis.weight.assign(static_cast<std::size_t>(axis.taps) * axis.size, 0.0f);
   for (int i = 0; i < axis.size; ++i) {
-    const double begin = i * step, end = std::min((i + 1) * step, static_cast<double>(in));
-    const int first = std::min(static_cast<int>(begin + 1e-9), in - axis.taps);
-    axis.first[static_cast<std::size_t>(i)] = first;
-    for (int t = 0; t < axis.taps; ++t) {
-      const double covered = std::min(end, first + t + 1.0) - std::max(begin, static_cast<double>(first + t));
-      axis.weight[static_cast<std::size_t>(t) * axis.size + i] =
-          covered > 1e-9 ? static_cast<float>(covered / (end - begin)) : 0.0f;
-    }
+    int& first = axis.first[static_cast<std::size_t>(i)];
+    first = std::min(first, in - axis.taps);
+    const double whole = std::min((i + 1) * step, static_cast<double>(in)) - i * step;
+    for (int t = 0; t < axis.taps; ++t)
+      axis.weight[static_cast<std::size_t>(i) * axis.taps + t] =
+          static_cast<float>(covered(i, first + t, step, in) / whole);
   }
 }
 
@@ -44,8 +59,8 @@ void linear_weights(Axis& axis, int in) {
     const double position = std::clamp((i + 0.5) * in / axis.size - 0.5, 0.0, in - 1.0);
     const int first = std::min(static_cast<int>(position), in - 2);
     axis.first[static_cast<std::size_t>(i)] = first;
-    axis.weight[static_cast<std::size_t>(i)] = static_cast<float>(1.0 - (position - first));
-    axis.weight[static_cast<std::size_t>(axis.size + i)] = static_cast<float>(position - first);
+    axis.weight[static_cast<std::size_t>(2 * i)] = static_cast<float>(1.0 - (position - first));
+    axis.weight[static_cast<std::size_t>(2 * i + 1)] = static_cast<float>(position - first);
   }
 }
 
@@ -65,6 +80,26 @@ Axis make_axis(int in, int out, Interpolation interpolation) {
   return axis;
 }
 
+// Two or four floats that are added and multiplied together; a lane is one channel.
+using Two = float __attribute__((vector_size(8)));
+using Four = float __attribute__((vector_size(16)));
+
+template <class Lanes>
+RASANT_INLINE Lanes load(const float* from) {
+  Lanes lanes;
+  std::memcpy(&lanes, from, sizeof(lanes));
+  return lanes;
+}
+
+// Sum over the taps of output pixel i of weight * Lanes at row[step * (first + tap)].
+template <class Lanes>
+RASANT_INLINE Lanes weigh(const float* row, const float* weight, int first, int taps, int step) {
+  const float* from = row + static_cast<std::ptrdiff_t>(first) * step;
+  Lanes sum = weight[0] * load<Lanes>(from);
+  for (int t = 1; t < taps; ++t) sum += weight[t] * load<Lanes>(from + t * step);
+  return sum;
+}
+
 RASANT_VECTOR void add_bytes(const std::uint8_t* __restrict source, float weight, float* __restrict sum, int count,
                              bool start) {
   if (start)
@@ -73,38 +108,33 @@ RASANT_VECTOR void add_bytes(const std::uint8_t* __restrict source, float weight
     for (int i = 0; i < count; ++i) sum[i] += weight * static_cast<float>(source[i]);
 }
 
-// Valid depth and its weight, side by side.
-RASANT_VECTOR void add_depth(const float* __restrict source, float weight, float* __restrict sum,
-                             float* __restrict share, int count, bool start) {
+// Valid depth and its weight, in turns: sums[2 i], sums[2 i + 1].
+RASANT_VECTOR void add_depth(const float* __restrict source, float weight, float* __restrict sums, int count,
+                             bool start) {
   for (int i = 0; i < count; ++i) {
     const bool valid = (source[i] - source[i] == 0.0f) & (source[i] != 0.0f);
     const float value = valid ? weight * source[i] : 0.0f, part = valid ? weight : 0.0f;
-    sum[i] = start ? value : sum[i] + value;
-    share[i] = start ? part : share[i] + part;
+    sums[2 * i] = start ? value : sums[2 * i] + value;
+    sums[2 * i + 1] = start ? part : sums[2 * i + 1] + part;
   }
 }
 
-// out[i] = sum over taps of weight * row[(first[i] + tap) * step + channel]
-RASANT_VECTOR void gather_taps(const float* __restrict row, const int* __restrict first, const float* __restrict weight,
-                               float* __restrict out, int size, int taps, int step, int channel) {
-  for (int i = 0; i < size; ++i) out[i] = weight[i] * row[first[i] * step + channel];
-  for (int t = 1; t < taps; ++t) {
-    const float* w = weight + static_cast<std::ptrdiff_t>(t) * size;
-    const float* shifted = row + t * step + channel;
-    for (int i = 0; i < size; ++i) out[i] += w[i] * shifted[first[i] * step];
+// One row of three interleaved channels to three planes. `row` can be read one float beyond its end.
+void finish_color(const float* row, const Axis& columns, const ColorRule& rule, float* const planes[3]) {
+  const float gain[3] = {rule.gain[0], rule.gain[1], rule.gain[2]};
+  const float offset[3] = {rule.offset[0], rule.offset[1], rule.offset[2]};
+  for (int i = 0; i < columns.size; ++i) {
+    const Four sum = weigh<Four>(row, columns.weights(i), columns.first[static_cast<std::size_t>(i)], columns.taps, 3);
+    planes[0][i] = sum[rule.channel[0]] * gain[0] + offset[0];
+    planes[1][i] = sum[rule.channel[1]] * gain[1] + offset[1];
+    planes[2][i] = sum[rule.channel[2]] * gain[2] + offset[2];
   }
 }
 
-RASANT_VECTOR void scale_row(float* __restrict row, float gain, float offset, int count) {
-  for (int i = 0; i < count; ++i) row[i] = row[i] * gain + offset;
-}
-
-RASANT_VECTOR void finish_depth(const float* __restrict sum, const float* __restrict share, float* __restrict out,
-                                int count) {
-  for (int i = 0; i < count; ++i) {
-    const bool half = share[i] >= 0.49999f;
-    const float value = sum[i] / (half ? share[i] : 1.0f);
-    out[i] = half ? value : 0.0f;
+void finish_depth(const float* row, const Axis& columns, float* out) {
+  for (int i = 0; i < columns.size; ++i) {
+    const Two sum = weigh<Two>(row, columns.weights(i), columns.first[static_cast<std::size_t>(i)], columns.taps, 2);
+    out[i] = sum[1] >= 0.49999f ? sum[0] / sum[1] : 0.0f;
   }
 }
 
@@ -141,26 +171,19 @@ void pack_color_cpu(ImageView<const std::uint8_t> color, const ColorRule& rule, 
   const Axis rows = make_axis(color.height, height, interpolation);
   const Axis columns = make_axis(color.width, width, interpolation);
   for_each_row(height, threads, [&](int begin, int end, int) {
-    thread_local std::vector<float> sum;
-    sum.resize(static_cast<std::size_t>(samples));
+    thread_local std::vector<float> sums;
+    sums.resize(static_cast<std::size_t>(samples) + 1);
     for (int y = begin; y < end; ++y) {
-      float* planes[3] = {out.row(y), out.row(height + y), out.row(2 * height + y)};
+      float* const planes[3] = {out.row(y), out.row(height + y), out.row(2 * height + y)};
       if (same) {
         split_row(color.row(y), planes[0], planes[1], planes[2], rule, width);
         continue;
       }
-      bool start = true;
-      for (int t = 0; t < rows.taps; ++t) {
-        const float weight = rows.weight[static_cast<std::size_t>(t) * height + y];
-        if (weight == 0.0f) continue;
-        add_bytes(color.row(rows.first[static_cast<std::size_t>(y)] + t), weight, sum.data(), samples, start);
-        start = false;
-      }
-      for (int c = 0; c < 3; ++c) {
-        gather_taps(sum.data(), columns.first.data(), columns.weight.data(), planes[c], width, columns.taps, 3,
-                    rule.channel[c]);
-        scale_row(planes[c], rule.gain[c], rule.offset[c], width);
-      }
+      const int first = rows.first[static_cast<std::size_t>(y)];
+      for (int t = 0; t < rows.taps; ++t)
+        if (t == 0 || rows.weights(y)[t] != 0.0f)
+          add_bytes(color.row(first + t), rows.weights(y)[t], sums.data(), samples, t == 0);
+      finish_color(sums.data(), columns, rule, planes);
     }
   });
 }
@@ -170,24 +193,18 @@ void pack_depth_cpu(ImageView<const float> depth, Interpolation interpolation, I
   const Axis rows = make_axis(depth.height, out.height, interpolation);
   const Axis columns = make_axis(depth.width, out.width, interpolation);
   for_each_row(out.height, threads, [&](int begin, int end, int) {
-    thread_local std::vector<float> buffer;
-    buffer.resize(2 * (static_cast<std::size_t>(depth.width) + static_cast<std::size_t>(out.width)));
-    float *sum = buffer.data(), *share = sum + depth.width, *packed = share + depth.width, *part = packed + out.width;
+    thread_local std::vector<float> sums;
+    sums.resize(2 * static_cast<std::size_t>(depth.width));
     for (int y = begin; y < end; ++y) {
       if (same) {
         keep_valid(depth.row(y), out.row(y), out.width);
         continue;
       }
-      bool start = true;
-      for (int t = 0; t < rows.taps; ++t) {
-        const float weight = rows.weight[static_cast<std::size_t>(t) * out.height + y];
-        if (weight == 0.0f) continue;
-        add_depth(depth.row(rows.first[static_cast<std::size_t>(y)] + t), weight, sum, share, depth.width, start);
-        start = false;
-      }
-      gather_taps(sum, columns.first.data(), columns.weight.data(), packed, out.width, columns.taps, 1, 0);
-      gather_taps(share, columns.first.data(), columns.weight.data(), part, out.width, columns.taps, 1, 0);
-      finish_depth(packed, part, out.row(y), out.width);
+      const int first = rows.first[static_cast<std::size_t>(y)];
+      for (int t = 0; t < rows.taps; ++t)
+        if (t == 0 || rows.weights(y)[t] != 0.0f)
+          add_depth(depth.row(first + t), rows.weights(y)[t], sums.data(), depth.width, t == 0);
+      finish_depth(sums.data(), columns, out.row(y));
     }
   });
 }

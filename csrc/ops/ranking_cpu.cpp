@@ -2,35 +2,20 @@
 #include "ops/ranking.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
-#include <cstring>
 #include <memory>
 
 #include "core/components.hpp"
 #include "core/error.hpp"
-#include "core/vector.hpp"
+#include "core/radix.hpp"
 
 namespace rasant {
 namespace {
 
-using Key = std::uint32_t;
-constexpr int kDigitBits = 11;
-
-// A key with the order of the float. -0 and 0 are one value.
-RASANT_INLINE Key key_of(float value) {
-  const float plain = value + 0.0f;
-  Key bits;
-  std::memcpy(&bits, &plain, 4);
-  return bits ^ ((bits & 0x80000000u) ? 0xFFFFFFFFu : 0x80000000u);
-}
-
-float value_of(Key key) {
-  const Key bits = key ^ ((key & 0x80000000u) ? 0x80000000u : 0xFFFFFFFFu);
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
+constexpr int kCoarseBits = 11;    // of the key range of the positives, for the first look-up
+constexpr int kCellsPerValue = 4;  // fine cells for each distinct score of a positive, at least
+constexpr std::size_t kBlock = 1024;
+constexpr Key kKept = 0x80000000u;  // flag of a cell whose negatives are kept
 
 // Keys of a stretch of scores; false where one of them is not finite.
 RASANT_VECTOR bool write_keys(const float* __restrict scores, Key* __restrict keys, std::size_t count) {
@@ -44,44 +29,45 @@ RASANT_VECTOR bool write_keys(const float* __restrict scores, Key* __restrict ke
   return bad == 0;
 }
 
-RASANT_VECTOR void bounds(const Key* __restrict keys, std::size_t count, Key& lowest, Key& highest) {
-  Key low = ~Key{0}, high = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    low = std::min(low, keys[i]);
-    high = std::max(high, keys[i]);
-  }
-  lowest = low;
-  highest = high;
-}
+// The key axis in cells, in order: one below the lowest positive, fine ones where positives are dense and coarse ones
+// where there are none, one above the highest.
+struct Axis {
+  Key lowest = ~Key{0}, span = 0, last = 2;  // `last` is the cell above all positives
+  int coarse_shift = 0;
+  std::vector<Key> base{1}, shift{0};  // of each coarse cell: its first fine cell, and key bits to one fine cell
 
-RASANT_INLINE Key key_in(Key item) { return item; }
-RASANT_INLINE Key key_in(std::uint64_t item) { return static_cast<Key>(item >> 32); }
-
-// Least significant digit radix sort, stable. Digits cover only the bits in which the keys differ from the lowest one.
-// The result stands in `items`; `spare` has the same size.
-template <class Item>
-void radix_sort(std::unique_ptr<Item[]>& items, std::unique_ptr<Item[]>& spare, std::size_t count, Key lowest,
-                Key highest) {
-  int bits = 0;
-  while (bits < 32 && (static_cast<std::uint64_t>(highest - lowest) >> bits) != 0) ++bits;
-  const int passes = (bits + kDigitBits - 1) / kDigitBits;
-  if (passes == 0) return;
-  const int width = (bits + passes - 1) / passes;
-  const Key mask = (Key{1} << width) - 1;
-  std::array<std::array<std::size_t, std::size_t{1} << kDigitBits>, 3> starts{};
-  for (std::size_t i = 0; i < count; ++i) {
-    const Key key = key_in(items[i]) - lowest;
-    for (int pass = 0; pass < passes; ++pass) ++starts[static_cast<std::size_t>(pass)][(key >> (pass * width)) & mask];
+  // items: (key, payload) in ascending order.
+  Axis(const std::uint64_t* items, std::size_t count) {
+    if (count == 0) return;
+    lowest = key_in(items[0]);
+    span = key_in(items[count - 1]) - lowest;
+    coarse_shift = std::max(bit_length(span) - kCoarseBits, 0);
+    std::vector<Key> values((span >> coarse_shift) + 1, 0);
+    for (std::size_t i = 0; i < count; ++i)
+      if (i == 0 || key_in(items[i]) != key_in(items[i - 1])) ++values[(key_in(items[i]) - lowest) >> coarse_shift];
+    base.assign(values.size(), 0);
+    shift.assign(values.size(), 0);
+    Key next = 1;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      const int wanted = values[i] > 0 ? bit_length(values[i] * kCellsPerValue) : 0;
+      shift[i] = static_cast<Key>(coarse_shift - std::min(wanted, coarse_shift));
+      base[i] = next;
+      next += Key{1} << (static_cast<Key>(coarse_shift) - shift[i]);
+    }
+    last = next;
   }
-  for (int pass = 0; pass < passes; ++pass) {
-    auto& start = starts[static_cast<std::size_t>(pass)];
-    std::size_t sum = 0;
-    for (auto& entry : start) entry = (sum += entry) - entry;
-    const Item* from = items.get();
-    Item* to = spare.get();
-    const int shift = pass * width;
-    for (std::size_t i = 0; i < count; ++i) to[start[((key_in(from[i]) - lowest) >> shift) & mask]++] = from[i];
-    items.swap(spare);
+};
+
+RASANT_VECTOR void locate(const Key* __restrict keys, Key* __restrict cells, std::size_t count, const Axis& axis) {
+  const Key lowest = axis.lowest, span = axis.span, last = axis.last;
+  const Key coarse_shift = static_cast<Key>(axis.coarse_shift), rest = (Key{1} << coarse_shift) - 1;
+  const Key *base = axis.base.data(), *shift = axis.shift.data();
+  for (std::size_t i = 0; i < count; ++i) {
+    const Key offset = keys[i] - lowest;
+    const bool inside = offset <= span;
+    const Key safe = inside ? offset : 0, coarse = safe >> coarse_shift;
+    const Key cell = base[coarse] + ((safe & rest) >> shift[coarse]);
+    cells[i] = inside ? cell : keys[i] < lowest ? 0 : last;
   }
 }
 
@@ -96,84 +82,124 @@ std::size_t first_above(const Key* keys, std::size_t end, Key key) {
   return static_cast<std::size_t>(std::upper_bound(keys + low, keys + high, key) - keys);
 }
 
-// Splits maps into keys of negatives and (key, component) of positives.
+struct Stretch {
+  const float* scores;
+  std::size_t count;
+};
+
+// Maps, taken apart: positives as (key, component), negatives as stretches of rows.
 struct Split {
-  std::unique_ptr<Key[]> negatives;
   std::vector<std::uint64_t> positives;
   std::vector<std::int64_t> component_pixels;
+  std::vector<Stretch> negatives;
   std::size_t n_negative = 0;
 
   void add(const LabelledMap& map) {
-    const float* scores = map.scores.data;
     const int width = map.scores.width;
     components_.start(width);
     for (int y = 0; y < map.truth.height; ++y) components_.add_row(map.truth.row(y));
     const std::size_t base = component_pixels.size();
     component_pixels.resize(base + static_cast<std::size_t>(components_.finish()), 0);
-    std::size_t done = 0;  // pixels of this map taken so far
-    bool finite = true;
+    const float* done = map.scores.data;  // all before it is taken
     for (const Run& run : components_.runs()) {
-      const std::size_t row = static_cast<std::size_t>(run.y) * static_cast<std::size_t>(width);
-      const std::size_t first = row + static_cast<std::size_t>(run.first),
-                        last = row + static_cast<std::size_t>(run.last);
-      finite &= write_negatives(scores + done, first - done);
       const std::size_t component = base + static_cast<std::size_t>(run.label - 1);
       component_pixels[component] += run.last - run.first;
-      for (std::size_t i = first; i < last; ++i) {
+      const float* first = map.scores.row(run.y) + run.first;
+      add_negatives(done, first);
+      done = map.scores.row(run.y) + run.last;
+      for (; first < done; ++first) {
         Key key;
-        finite &= write_keys(scores + i, &key, 1);
+        check_finite(write_keys(first, &key, 1));
         positives.push_back(std::uint64_t{key} << 32 | component);
       }
-      done = last;
     }
-    finite &= write_negatives(scores + done, map.scores.pixels() - done);
+    add_negatives(done, map.scores.data + map.scores.pixels());
+  }
+
+  static void check_finite(bool finite) {
     check(finite, "scores hold NaN or infinity; an engine's map with those is UNKNOWN and has no rank");
   }
 
  private:
-  bool write_negatives(const float* scores, std::size_t count) {
-    n_negative += count;
-    return write_keys(scores, negatives.get() + (n_negative - count), count);
+  void add_negatives(const float* from, const float* to) {
+    negatives.push_back({from, static_cast<std::size_t>(to - from)});
+    n_negative += negatives.back().count;
   }
 
   Components components_;
 };
 
-void sort_negatives(Split& split) {
-  Key lowest, highest;
-  bounds(split.negatives.get(), split.n_negative, lowest, highest);
-  std::unique_ptr<Key[]> spare(new Key[split.n_negative]);
-  radix_sort(split.negatives, spare, split.n_negative, lowest, highest);
-}
+// The negatives, so far as they must be told apart: of a cell without a positive only the number is kept.
+struct Negatives {
+  std::unique_ptr<Key[]> keys;  // kept ones, ascending
+  std::size_t n_kept = 0;
+  std::vector<Key> skipped;  // of each cell: how many in the cells below it were not kept
+
+  Negatives(const Split& split, const Axis& axis, const std::uint64_t* positives, bool keep_all)
+      : keys(new Key[split.n_negative]), skipped(axis.last + std::size_t{1}, keep_all ? kKept : 0) {
+    mark(axis, positives, split.positives.size());
+    for (const Stretch& stretch : split.negatives)
+      for (std::size_t i = 0; i < stretch.count; i += kBlock)
+        take(stretch.scores + i, std::min(kBlock, stretch.count - i), axis);
+    Key sum = 0;
+    for (Key& cell : skipped) {
+      const Key count = (cell & kKept) ? 0 : cell;
+      cell = sum;
+      sum += count;
+    }
+    std::unique_ptr<Key[]> spare(new Key[n_kept]);
+    radix_sort(keys, spare, n_kept);
+  }
+
+ private:
+  void mark(const Axis& axis, const std::uint64_t* positives, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+      const Key key = key_in(positives[i]);
+      Key cell;
+      locate(&key, &cell, 1, axis);
+      skipped[cell] = kKept;
+    }
+  }
+
+  void take(const float* scores, std::size_t count, const Axis& axis) {
+    Key block[kBlock], cells[kBlock];
+    Split::check_finite(write_keys(scores, block, count));
+    locate(block, cells, count, axis);
+    std::size_t end = n_kept;
+    for (std::size_t i = 0; i < count; ++i) {
+      const Key cell = skipped[cells[i]]++;
+      keys[end] = block[i];
+      end += (cell & kKept) != 0;
+    }
+    n_kept = end;
+  }
+};
 
 std::unique_ptr<std::uint64_t[]> sorted_positives(const Split& split) {
   const std::size_t count = split.positives.size();
   std::unique_ptr<std::uint64_t[]> items(new std::uint64_t[count]), spare(new std::uint64_t[count]);
   std::copy(split.positives.begin(), split.positives.end(), items.get());
-  Key lowest = ~Key{0}, highest = 0;
-  for (const std::uint64_t item : split.positives) {
-    lowest = std::min(lowest, key_in(item));
-    highest = std::max(highest, key_in(item));
-  }
-  if (count > 0) radix_sort(items, spare, count, lowest, highest);
+  radix_sort(items, spare, count);
   return items;
 }
 
-void fill_table(RankTable& table, const Split& split, const std::uint64_t* positives) {
-  const Key* negatives = split.negatives.get();
-  std::size_t below = split.n_negative;  // negatives that score at most the value in hand
+void fill_table(RankTable& table, const Split& split, const Axis& axis, const Negatives& negatives,
+                const std::uint64_t* positives) {
+  std::size_t below = negatives.n_kept;  // kept negatives that score less than the value in hand
   for (std::size_t end = split.positives.size(); end > 0;) {
     const Key key = key_in(positives[end - 1]);
     double overlap = 0.0;
     std::int64_t count = 0;
     for (; end > 0 && key_in(positives[end - 1]) == key; --end, ++count)
       overlap += 1.0 / static_cast<double>(split.component_pixels[positives[end - 1] & 0xFFFFFFFFu]);
-    const std::size_t at_most = first_above(negatives, below, key);
-    below = key == 0 ? 0 : first_above(negatives, at_most, key - 1);
+    Key cell;
+    locate(&key, &cell, 1, axis);
+    const std::size_t at_most = first_above(negatives.keys.get(), below, key);
+    below = key == 0 ? 0 : first_above(negatives.keys.get(), at_most, key - 1);
     table.value.push_back(value_of(key));
     table.positives.push_back(count);
     table.overlap.push_back(overlap / static_cast<double>(split.component_pixels.size()));
-    table.above.push_back(static_cast<std::int64_t>(split.n_negative - at_most));
+    table.above.push_back(static_cast<std::int64_t>(split.n_negative - at_most - negatives.skipped[cell]));
     table.equal.push_back(static_cast<std::int64_t>(at_most - below));
   }
 }
@@ -181,22 +207,21 @@ void fill_table(RankTable& table, const Split& split, const std::uint64_t* posit
 }  // namespace
 
 RankTable rank_maps_cpu(const std::vector<LabelledMap>& maps, int samples) {
-  std::size_t pixels = 0;
-  for (const LabelledMap& map : maps) pixels += map.scores.pixels();
   Split split;
-  split.negatives.reset(new Key[pixels]);
   for (const LabelledMap& map : maps) split.add(map);
-  sort_negatives(split);
+  check(split.n_negative < kKept && split.positives.size() < kKept, "more than 2^31 pixels; rank the maps in parts");
   const auto positives = sorted_positives(split);
+  const Axis axis(positives.get(), split.positives.size());
+  const Negatives negatives(split, axis, positives.get(), samples > 0);
   RankTable table;
   table.n_positive = static_cast<std::int64_t>(split.positives.size());
   table.n_negative = static_cast<std::int64_t>(split.n_negative);
   table.n_component = static_cast<std::int64_t>(split.component_pixels.size());
-  fill_table(table, split, positives.get());
+  fill_table(table, split, axis, negatives, positives.get());
   for (int i = 0; i < samples && split.n_negative > 0; ++i) {
-    const double place = samples == 1 ? 0.0 : static_cast<double>(split.n_negative - 1) / (samples - 1) * i;
     const std::size_t last = split.n_negative - 1;
-    table.sampled.push_back(value_of(split.negatives[i + 1 == samples ? last : static_cast<std::size_t>(place)]));
+    const double place = samples == 1 ? 0.0 : static_cast<double>(last) / (samples - 1) * i;
+    table.sampled.push_back(value_of(negatives.keys[i + 1 == samples ? last : static_cast<std::size_t>(place)]));
   }
   return table;
 }

@@ -102,22 +102,36 @@ RASANT_VECTOR void leave_row(std::uint32_t* __restrict slot, std::uint32_t* __re
   }
 }
 
-// Sums of `kernel` neighbouring columns as differences of a running sum (modulo 2^32, hence exact). Returns the highest
-// sum of the pixels that are not ignored, or -1. `running` has width + kernel values, the first radius + 1 of them 0.
-RASANT_VECTOR std::int32_t pool_row(const std::uint32_t* __restrict column, const std::uint8_t* __restrict ignore,
-                                    std::uint32_t* __restrict running, float* __restrict pooled, int width, int kernel,
-                                    float unit) {
-  const int radius = kernel / 2;
-  std::uint32_t sum = 0;
-  for (int x = 0; x < width; ++x) {
-    sum += column[x];
-    running[radius + 1 + x] = sum;
+// sums[x] = from[x] + from[x + length] (+ column[x + 2 length]): windows of `length` columns become twice as long (+
+// 1).
+RASANT_INLINE void lengthen(const std::uint32_t* __restrict from, const std::uint32_t* __restrict column,
+                            std::uint32_t* __restrict sums, int length, bool odd, int count) {
+  if (odd)
+    for (int x = 0; x < count; ++x) sums[x] = from[x] + from[x + length] + column[x + 2 * length];
+  else
+    for (int x = 0; x < count; ++x) sums[x] = from[x] + from[x + length];
+}
+
+// Sums of `kernel` neighbouring columns, built by doubling: kernel 21 takes four rounds, 1 2 5 10 21. `column` has
+// radius zeros on either side, a and b are work rows of that length. Writes pooled; returns the row of sums in `sums`
+// and the highest of those that are not ignored, or -1.
+RASANT_VECTOR std::int32_t pool_row(const std::uint32_t* column, const std::uint8_t* __restrict ignore,
+                                    std::uint32_t* a, std::uint32_t* b, float* __restrict pooled, int width, int kernel,
+                                    float unit, const std::uint32_t** sums) {
+  const std::uint32_t* from = column;
+  int length = 1, round = 0;
+  while (kernel >> (round + 1)) ++round;
+  while (round-- > 0) {
+    const int odd = (kernel >> round) & 1, longer = 2 * length + odd;
+    lengthen(from, column, a, length, odd != 0, width + kernel - longer);
+    from = a;
+    std::swap(a, b);
+    length = longer;
   }
-  for (int i = 0; i < radius; ++i) running[radius + 1 + width + i] = sum;
+  *sums = from;
   std::int32_t best = -1;
   for (int x = 0; x < width; ++x) {
-    const std::int32_t total = static_cast<std::int32_t>(running[x + kernel] - running[x]);
-    const std::int32_t kept = ignore[x] == 0 ? total : -1;
+    const std::int32_t kept = ignore[x] == 0 ? static_cast<std::int32_t>(from[x]) : -1;
     pooled[x] = static_cast<float>(std::max(kept, 0)) * unit;
     best = std::max(best, kept);
   }
@@ -132,15 +146,16 @@ struct Best {
 
 // The buffers of one thread, kept from call to call.
 struct Scratch {
-  std::vector<std::uint32_t> ring, column, running;
+  std::vector<std::uint32_t> ring, column, a, b;
   std::vector<float> halo;
   std::vector<std::uint8_t> nothing;
 
   void fit(int width, int kernel) {
     const auto w = static_cast<std::size_t>(width), k = static_cast<std::size_t>(kernel);
     ring.assign(w * k, 0);
-    column.assign(w, 0);
-    running.assign(w + k, 0);
+    column.assign(w + k, 0);
+    a.resize(w + k);
+    b.resize(w + k);
     halo.resize(w);
     nothing.assign(w, 0);
   }
@@ -156,7 +171,7 @@ Best score_band(const Enter& enter, int kernel, const ScoreMaps& maps, int first
   const float unit = static_cast<float>(1.0 / (static_cast<double>(scale) * kernel * kernel));
   scratch.fit(width, kernel);
   const auto ignored = [&](int y) { return maps.ignore.data ? maps.ignore.row(y) : scratch.nothing.data(); };
-  std::uint32_t* column = scratch.column.data();
+  std::uint32_t* column = scratch.column.data() + radius;
   Best best;
   for (int entering = std::max(first - radius, 0); entering < last + radius; ++entering) {
     std::uint32_t* slot = scratch.ring.data() + static_cast<std::ptrdiff_t>(entering % kernel) * width;
@@ -171,12 +186,12 @@ Best score_band(const Enter& enter, int kernel, const ScoreMaps& maps, int first
     }
     const int y = entering - radius;
     if (y < first) continue;
-    const std::int32_t sum =
-        pool_row(column, ignored(y), scratch.running.data(), maps.pooled.row(y), width, kernel, unit);
+    const std::uint32_t* sums = nullptr;
+    const std::int32_t sum = pool_row(scratch.column.data(), ignored(y), scratch.a.data(), scratch.b.data(),
+                                      maps.pooled.row(y), width, kernel, unit, &sums);
     if (sum <= best.sum) continue;
-    const std::uint32_t* running = scratch.running.data();
     int x = 0;
-    while (ignored(y)[x] != 0 || static_cast<std::int32_t>(running[x + kernel] - running[x]) != sum) ++x;
+    while (ignored(y)[x] != 0 || static_cast<std::int32_t>(sums[x]) != sum) ++x;
     best.sum = sum;
     best.y = y;
     best.x = x;

@@ -139,7 +139,7 @@ def aupro(
 
     Raises ConfigError for a limit outside (0, 1] and for scores that are not finite.
     """
-    return _aupro(rank_maps(maps, truths), limits, mvtec_compat)
+    return _aupro(rank_maps(maps, truths, sampled=mvtec_compat), limits, mvtec_compat)
 
 
 def pro_curve(maps: Maps, truths: Truths, points: int = 400) -> Curve:
@@ -156,7 +156,7 @@ def pixel_metrics(
     points: int = 400,
 ) -> PixelMetrics:
     """Every pixel metric from one sort; the single functions give the same numbers."""
-    ranking = rank_maps(maps, truths)
+    ranking = rank_maps(maps, truths, sampled=mvtec_compat)
     why = _pixel_reason(ranking)
     return PixelMetrics(
         auroc=Metric(ranking.auroc(), why),

@@ -33,7 +33,7 @@ def _labelled(seed: int, levels: int, size: tuple[int, int, int] = (4, 13, 17)) 
 def test_pixel_figures_equal_their_definitions(seed: int, levels: int) -> None:
     """AUROC, AP, max F1, AUPRO at every limit and the official 100-threshold AUPRO, with and without massive ties."""
     maps, truths = _labelled(seed, levels)
-    ranking = rank_maps(maps, truths)
+    ranking, sampled = rank_maps(maps, truths), rank_maps(maps, truths, sampled=True)
     scores, labels = maps.ravel(), truths.ravel()
     assert ranking.auroc() == pytest.approx(twin.auroc(scores, labels), abs=1e-12)
     assert ranking.average_precision() == pytest.approx(average_precision_score(labels, scores), abs=1e-9)
@@ -44,8 +44,9 @@ def test_pixel_figures_equal_their_definitions(seed: int, levels: int) -> None:
     assert ranking.n_component == sum(len(twin.components(t)) for t in truths)
     curve, official = twin.pro_curve(maps, truths), twin.official_curve(maps, truths)
     limits = (1.0, *DEFAULT_LIMITS)
+    assert np.array_equal(ranking.above, sampled.above) and np.array_equal(ranking.equal, sampled.equal)
     assert ranking.aupro(limits) == pytest.approx([twin.area(*curve, limit) for limit in limits], abs=1e-9)
-    assert ranking.aupro_sampled(limits) == pytest.approx([twin.area(*official, limit) for limit in limits], abs=1e-9)
+    assert sampled.aupro_sampled(limits) == pytest.approx([twin.area(*official, limit) for limit in limits], abs=1e-9)
 
 
 @settings(max_examples=100, deadline=None)
@@ -154,6 +155,8 @@ def test_wrong_arrays_are_refused() -> None:
         rank_maps(maps, np.zeros((2, 3, 4), bool))
     with pytest.raises(DtypeError, match="truth must be bool"):
         rank_maps(maps, truths.astype(np.uint8))
+    with pytest.raises(ConfigError, match="sampled=True"):
+        rank_maps(maps, maps == np.eye(3)).aupro_sampled()
     with pytest.raises(ShapeError, match="scores and labels"):
         rank_scores(np.zeros(3), np.zeros(4, bool))
     with pytest.raises(DeviceUnavailable):

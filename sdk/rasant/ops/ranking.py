@@ -46,7 +46,7 @@ class Ranking:
     n_positive: int
     n_negative: int
     n_component: int
-    sampled: Floats  # negatives at 100 even places of their ascending order
+    sampled: Floats  # negatives at 100 even places of their ascending order; empty unless asked for
 
     @property
     def defined(self) -> bool:
@@ -84,10 +84,15 @@ class Ranking:
         return tuple(_area(x, y, limit) if self.defined else float("nan") for limit in _checked(limits))
 
     def aupro_sampled(self, limits: Sequence[float] = DEFAULT_LIMITS) -> tuple[float, ...]:
-        """As the official MVTec 3D-AD program: 100 thresholds at even places of the negatives, ties not resolved."""
+        """As the official MVTec 3D-AD program: 100 thresholds at even places of the negatives, ties not resolved.
+
+        Raises ConfigError unless the maps were ranked with `sampled=True`.
+        """
         limits = _checked(limits)
         if not self.defined:
             return tuple(float("nan") for _ in limits)
+        if not len(self.sampled):
+            raise ConfigError("the ranking has no sampled thresholds; rank the maps with sampled=True")
         x, y = self.sampled_curve()
         return tuple(_area(x, y, limit) for limit in limits)
 
@@ -138,17 +143,19 @@ def rank_maps(
     maps: Sequence[npt.NDArray[np.float32]] | npt.NDArray[np.float32],
     truths: Sequence[npt.NDArray[np.bool_]] | npt.NDArray[np.bool_],
     *,
+    sampled: bool = False,
     device: str = "cpu",
 ) -> Ranking:
     """Ranks all pixels of score maps against their truth masks.
 
     maps: N maps (h, w) float32, as a sequence or (N, h, w); sizes may differ.
     truths: N masks (h, w) bool of the same sizes; all False for a good image. Components are 8-connected, of any size.
+    sampled: also take what `aupro_sampled` needs, for which all negatives are sorted.
 
-    Raises ConfigError for NaN or infinite scores, ShapeError and DtypeError for wrong arrays. Uses 8 bytes a pixel.
+    Raises ConfigError for NaN or infinite scores, ShapeError and DtypeError for wrong arrays. Uses at most 8 bytes a pixel.
     """
     require_cpu(device)
-    table = _native.rank_maps(list(maps), list(truths), SAMPLES)
+    table = _native.rank_maps(list(maps), list(truths), SAMPLES if sampled else 0)
     return Ranking(
         **{**table, "value": table["value"].astype(np.float64), "sampled": table["sampled"].astype(np.float64)}
     )
@@ -171,8 +178,7 @@ def rank_scores(scores: npt.ArrayLike, labels: npt.ArrayLike, *, device: str = "
     if len(distinct) > 1 << 24:
         raise ConfigError(f"{len(distinct)} distinct float64 scores are more than 2**24; convert them to float32")
     ranking = _rank_row(ranks.astype(np.float32), truth, device)
-    value, sampled = (distinct[rank.astype(np.int64)].astype(np.float64) for rank in (ranking.value, ranking.sampled))
-    return replace(ranking, value=value, sampled=sampled)
+    return replace(ranking, value=distinct[ranking.value.astype(np.int64)].astype(np.float64))
 
 
 def _rank_row(values: npt.NDArray[np.float32], truth: npt.NDArray[np.generic], device: str) -> Ranking:
