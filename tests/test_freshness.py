@@ -133,6 +133,16 @@ def test_a_change_of_form_costs_one_frame() -> None:
     assert reasons == [None, None, Reason.FORMAT, None]
 
 
+@pytest.mark.parametrize("pace", [0.1, 10.0])
+def test_a_recording_may_be_played_at_any_pace(pace: float) -> None:
+    """Parts that came every two seconds, replayed slowly or in no time: fresh, but for a repeated stamp."""
+    stream = Stream()
+    recorded = [replace(frame, recorded=True) for frame in FRAMES]
+    for k in range(8):
+        assert stream(2 * k * S, int(2 * k * S / pace), frame=recorded[k % 4]) is None
+    assert stream(14 * S, int(16 * S / pace), frame=recorded[0]) is Reason.TIME
+
+
 def test_streams_do_not_disturb_each_other() -> None:
     """Two cameras on one inspector are followed apart: the clocks of one say nothing of the other."""
     stream = Stream()

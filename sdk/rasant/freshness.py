@@ -96,7 +96,7 @@ class _Stream:
         if frame.clock is not Clock.NONE:
             if frame.device_time_ns is None:
                 return Finding(Reason.TIME, f"the frame has no time stamp, its clock is {frame.clock.value!r}")
-            wrong, waited_ns = self._follow(frame.device_time_ns, frame.arrival_ns)
+            wrong, waited_ns = self._follow(frame.device_time_ns, frame.arrival_ns, frame.recorded)
             if wrong is not None:
                 return wrong
             age_ns += waited_ns
@@ -105,8 +105,11 @@ class _Stream:
             return Finding(Reason.STALE, f"the frame is {age_ns / 1e6:.0f} ms old, limit {limit:g} ms")
         return None
 
-    def _follow(self, device_ns: int, arrival_ns: int) -> tuple[Finding | None, float]:
-        """Compare a device time stamp with the stream's; returns what is wrong, and how long the frame waited (ns)."""
+    def _follow(self, device_ns: int, arrival_ns: int, recorded: bool) -> tuple[Finding | None, float]:
+        """Compare a device time stamp with the stream's; returns what is wrong, and how long the frame waited (ns).
+
+        Of a recording only the order of the stamps is judged: it may be played at any pace.
+        """
         before, passed = self._device_ns, arrival_ns - self._arrival_ns
         offset = float(arrival_ns - device_ns)
         expected = self._offset_ns + DRIFT * max(0, passed)
@@ -116,12 +119,12 @@ class _Stream:
             return None, 0.0
         if device_ns == before:
             return Finding(Reason.TIME, f"the time stamp {device_ns} ns came twice"), 0.0
-        if device_ns < before or offset < expected - STEP_NS:
+        if device_ns < before or (not recorded and offset < expected - STEP_NS):
             self._offset_ns = offset
             by = (device_ns - before) / 1e9
             return Finding(Reason.TIME, f"the time stamp jumped by {by:+.3f} s in {passed / 1e9:.3f} s"), 0.0
         self._offset_ns = min(offset, expected)
-        return None, offset - self._offset_ns
+        return None, 0.0 if recorded else offset - self._offset_ns
 
     def _check_frozen(self, frame: Frame, samples: tuple[npt.NDArray[Any], ...]) -> Finding | None:
         if frame.clock is Clock.NONE:

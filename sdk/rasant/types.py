@@ -112,6 +112,7 @@ class Frame:
     index: gap-free number given by the source object, from 0.
     device_time_ns: time of exposure in the domain of `clock`, or None.
     arrival_ns: `time.monotonic_ns()` when the frame reached this process.
+    recorded: the frame is replayed, so the pace of `device_time_ns` is not the pace of arrival.
     """
 
     color: npt.NDArray[np.uint8] | None
@@ -128,6 +129,7 @@ class Frame:
     calibration_id: str = ""
     drops: Drops = Drops()
     sample: Sample | None = None
+    recorded: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

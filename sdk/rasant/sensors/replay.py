@@ -68,7 +68,8 @@ class ReplaySource(Source):
         self._intrinsics = recorded.frame.intrinsics
         index, self._index = self._index, self._index + 1
         return replace(
-            recorded.frame, index=index, source=self.uri, arrival_ns=time.monotonic_ns(), drops=self._drops
+            recorded.frame, index=index, source=self.uri, arrival_ns=time.monotonic_ns(), drops=self._drops,
+            recorded=True,
         )
 
     def close(self) -> None:
