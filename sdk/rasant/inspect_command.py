@@ -119,7 +119,7 @@ class _Log:
             return
         from rich.text import Text
 
-        text = Text(f"{inspection.frame:6d}  {inspection.name:<16.16s}  ")
+        text = Text(f"{inspection.frame:6d}  {inspection.name[-28:]:<28s}  ")
         text.append(f"{inspection.verdict.value:<7s}", STYLES[inspection.verdict])
         score = "     -" if inspection.score != inspection.score else f"{inspection.score:6.4f}"
         text.append(f"  score {score} / {inspection.threshold:6.4f}  {inspection.timings.total_ms:7.1f} ms  ")
