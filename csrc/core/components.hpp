@@ -17,30 +17,40 @@ class Components {
   void start(int width) {
     width_ = width;
     y_ = 0;
-    above_ = 0;
+    above_ = row_ = 0;
     runs_.clear();
     parent_.clear();
   }
 
   // Rows come from the top; a byte that is not 0 is a set pixel.
   void add_row(const std::uint8_t* mask) {
-    const std::size_t begin = runs_.size();
-    std::size_t above = above_;
     for (int x = next_set(mask, 0); x < width_; x = next_set(mask, x)) {
       const void* zero = std::memchr(mask + x, 0, static_cast<std::size_t>(width_ - x));
       const int last = zero ? static_cast<int>(static_cast<const std::uint8_t*>(zero) - mask) : width_;
-      int label = -1;
-      while (above < begin && runs_[above].last < x) ++above;  // ends left of the diagonal neighbour
-      for (std::size_t i = above; i < begin && runs_[i].first <= last; ++i)
-        label = label < 0 ? root(runs_[i].label) : join(label, runs_[i].label);
-      if (label < 0) {
-        label = static_cast<int>(parent_.size());
-        parent_.push_back(label);
-      }
-      runs_.push_back({y_, x, last, label});
+      add_run(x, last, [](const Run&) { return true; });
       x = last;
     }
-    above_ = begin;
+    end_row();
+  }
+
+  // The next run of the present row, from the left. joined(run above) decides about every run above that it meets, edge
+  // to edge or corner to corner.
+  template <class Joined>
+  void add_run(int first, int last, const Joined& joined) {
+    int label = -1;
+    while (above_ < row_ && runs_[above_].last < first) ++above_;  // ends left of the diagonal neighbour
+    for (std::size_t i = above_; i < row_ && runs_[i].first <= last; ++i)
+      if (joined(runs_[i])) label = label < 0 ? root(runs_[i].label) : join(label, runs_[i].label);
+    if (label < 0) {
+      label = static_cast<int>(parent_.size());
+      parent_.push_back(label);
+    }
+    runs_.push_back({y_, first, last, label});
+  }
+
+  void end_row() {
+    above_ = row_;
+    row_ = runs_.size();
     ++y_;
   }
 
@@ -81,7 +91,8 @@ class Components {
   }
 
   int width_ = 0, y_ = 0;
-  std::size_t above_ = 0;  // first run of the row above
+  std::size_t above_ = 0;  // first run of the row above that the next run may meet
+  std::size_t row_ = 0;    // first run of the present row
   std::vector<Run> runs_;
   std::vector<int> parent_, number_;
 };

@@ -11,6 +11,7 @@
 #pragma once
 #include <cstdint>
 
+#include "core/depth.hpp"
 #include "core/hd.hpp"
 #include "core/image.hpp"
 
@@ -22,9 +23,6 @@ struct FillParams {
 };
 
 constexpr int fill_max_passes = 64;
-
-// True for a number that measures a distance.
-RASANT_HD bool is_valid_depth(float value) { return value > 0.0f && value < 3.402823466e+38f; }
 
 RASANT_HD float valid_or_zero(float value) { return is_valid_depth(value) ? value : 0.0f; }
 

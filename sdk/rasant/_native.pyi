@@ -31,6 +31,67 @@ def to_metres(
     depth: npt.NDArray[np.uint16] | npt.NDArray[np.float32], scale: float, out: npt.NDArray[np.float32], threads: int
 ) -> None: ...
 
+# background: camera is (fx, fy, cx, cy); a fit is (fault, normal, offset, rms, inliers, total)
+def fit_plane_ransac(
+    depth: npt.NDArray[np.float32],
+    camera: tuple[float, float, float, float],
+    border_px: int,
+    inlier_m: float,
+    sample: int,
+    hypotheses: int,
+    seed: int,
+) -> tuple[str, tuple[float, float, float], float, float, int, int]: ...
+def corner_points(
+    depth: npt.NDArray[np.float32], camera: tuple[float, float, float, float], patch: int
+) -> list[tuple[float, float, float, int]]: ...
+def plane_through(
+    points: list[tuple[float, float, float]], camera: tuple[float, float, float, float], height: int, width: int
+) -> tuple[str, tuple[float, float, float], float, float, int, int]: ...
+def height_above_plane(
+    depth: npt.NDArray[np.float32],
+    normal: tuple[float, float, float],
+    offset: float,
+    camera: tuple[float, float, float, float],
+    threshold_m: float,
+    out_height: npt.NDArray[np.float32],
+    out_foreground: npt.NDArray[np.bool_],
+    threads: int,
+) -> None: ...
+def height_above_corners(
+    depth: npt.NDArray[np.float32],
+    corners: tuple[float, float, float, float],
+    threshold_m: float,
+    out_height: npt.NDArray[np.float32],
+    out_foreground: npt.NDArray[np.bool_],
+    threads: int,
+) -> None: ...
+def keep_largest(
+    foreground: npt.NDArray[np.bool_], depth: npt.NDArray[np.float32], step_m: float, out: npt.NDArray[np.bool_]
+) -> int: ...
+
+# normalize: foreground None is every pixel; measure gives (count, low, high, mean)
+def measure(
+    value: npt.NDArray[np.float32], foreground: npt.NDArray[np.bool_] | None, threads: int
+) -> tuple[int, float, float, float]: ...
+def percentiles(
+    value: npt.NDArray[np.float32], foreground: npt.NDArray[np.bool_] | None, low_percent: float, high_percent: float
+) -> tuple[float, float] | None: ...
+def two_means(depth: npt.NDArray[np.float32], threads: int) -> tuple[float, float]: ...
+def normalize(
+    value: npt.NDArray[np.float32],
+    foreground: npt.NDArray[np.bool_] | None,
+    low: float,
+    unit: float,
+    gain: float,
+    base: float,
+    fill: float,
+    floor: float,
+    ceiling: float,
+    levels: int,
+    out: npt.NDArray[np.float32],
+    threads: int,
+) -> None: ...
+
 # pack: color (H, W, 3) -> (1, 3, h, w); depth (H, W) -> (1, 1, h, w)
 def pack_color(
     color: npt.NDArray[np.uint8],

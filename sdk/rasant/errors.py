@@ -5,6 +5,7 @@
     ├── ConfigError            (ValueError)        E_CONFIG       a parameter, recipe or file has a wrong value or key
     ├── ShapeError             (ValueError)        E_SHAPE        an array has the wrong shape or layout
     ├── DtypeError             (TypeError)         E_DTYPE        an array has the wrong dtype
+    ├── BackgroundError        (ValueError)        E_BACKGROUND   a depth image shows no background surface
     ├── DeviceUnavailable      (RuntimeError)      E_DEVICE       the asked device or build is not there
     ├── BundleError            (ValueError)        E_BUNDLE       a bundle is refused
     │   ├── UnsafeBundle                           E_UNSAFE       its archive is hostile: paths, links, bombs
@@ -28,6 +29,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "BackgroundError",
     "BundleError",
     "CheckpointError",
     "ConfigError",
@@ -73,6 +75,12 @@ class DtypeError(RasantError, TypeError):
     """An array has the wrong dtype; rasant never converts silently."""
 
     code = "E_DTYPE"
+
+
+class BackgroundError(RasantError, ValueError):
+    """A depth image shows no surface that a part could lie on."""
+
+    code = "E_BACKGROUND"
 
 
 class DeviceUnavailable(RasantError, RuntimeError):

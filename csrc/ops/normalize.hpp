@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Depth (or height) to the range a network was trained on. Every rule is an affine map of the used pixels:
+//   used = foreground && finite && value != 0        out = used ? (value - low) / unit * gain + base : fill
+// where low and unit come from `measure`, an order statistic, a 2-means split or the caller (rasant.ops.normalize
+// names the rules). levels > 0 quantises to that many grey levels, trunc(v * levels) / levels with v clamped to [0, 1].
+// Reductions are order-independent (minimum, maximum, integer sums), so all devices and thread counts agree: the mean
+// is taken over values rounded to 2^-20 units (about 1 micrometre) and clamped to +-1024 units.
+#pragma once
+#include <cmath>
+#include <cstdint>
+
+#include "core/hd.hpp"
+#include "core/image.hpp"
+
+namespace rasant {
+
+struct NormalizeParams {
+  float low = 0.0f;    // value that maps to base
+  float unit = 1.0f;   // span of values that maps to gain; divided by, so that both ends are met exactly
+  float gain = 1.0f;   // output span of one unit
+  float base = 0.0f;   // output at low
+  float fill = 0.0f;   // output where a pixel is not used
+  float floor = 0.0f;  // outputs are clamped to [floor, ceiling] where floor < ceiling
+  float ceiling = 0.0f;
+  int levels = 0;  // 0: not quantised; 255: 8-bit grey levels
+};
+
+struct ValueRange {
+  std::int64_t count = 0;  // used pixels
+  float low = 0.0f;        // smallest used value; 0 without one
+  float high = 0.0f;       // largest
+  double mean = 0.0;       // 0 without one
+};
+
+// Means of the two clusters of 2-means on one dimension; equal where there is one value only.
+struct TwoMeans { double near = 0.0, far = 0.0; };
+
+RASANT_HD bool is_used(float value, std::uint8_t foreground) {
+  return (foreground != 0) & (value != 0.0f) & (value > -3.402823466e+38f) & (value < 3.402823466e+38f);
+}
+
+// Value in 2^-20 units; |value| <= 1024 fits in 31 bits.
+RASANT_HD std::int32_t fixed_value(float value) {
+  const float bounded = value > -1024.0f ? (value < 1024.0f ? value : 1024.0f) : -1024.0f;  // NaN too
+  const float scaled = bounded * 1048576.0f;
+  return static_cast<std::int32_t>(scaled + (scaled < 0.0f ? -0.5f : 0.5f));
+}
+
+RASANT_HD float normalized(float value, bool used, const NormalizeParams& p) {
+  float v = std::fma((value - p.low) / p.unit, p.gain, p.base);
+  if (p.floor < p.ceiling) {
+    v = v > p.floor ? v : p.floor;
+    v = v < p.ceiling ? v : p.ceiling;
+  }
+  if (p.levels > 0) {
+    const auto levels = static_cast<float>(p.levels);
+    v = v > 0.0f ? v : 0.0f;
+    v = v < 1.0f ? v : 1.0f;
+    v = static_cast<float>(static_cast<int>(v * levels)) / levels;
+  }
+  return used ? v : p.fill;
+}
+
+// `foreground` may be an empty view: then every pixel counts as foreground.
+ValueRange measure_cpu(ImageView<const float> value, ImageView<const std::uint8_t> foreground, int threads);
+
+// The used value of rank floor(percent / 100 * (count - 1)) for both percents, exact. False without a used pixel.
+bool percentiles_cpu(ImageView<const float> value, ImageView<const std::uint8_t> foreground, double low_percent,
+                     double high_percent, float& low, float& high);
+
+// 2-means of all valid depths (foreground or not), from minimum and maximum, at most 20 rounds.
+TwoMeans two_means_cpu(ImageView<const float> depth, int threads);
+
+void normalize_cpu(ImageView<const float> value, ImageView<const std::uint8_t> foreground, ImageView<float> out,
+                   const NormalizeParams& params, int threads);
+
+}  // namespace rasant
