@@ -60,6 +60,17 @@ def test_a_run_is_its_recipe(tmp_path: Path) -> None:
     assert not same(tmp_path / "a", tmp_path / "c")
 
 
+def test_a_run_may_start_from_the_weights_of_another(tmp_path: Path) -> None:
+    """With a rate too small to move it, the new run holds the averaged weights of the first; a resumed one goes on."""
+    sit(tmp_path / "first", recipe())
+    still = replace(recipe().optimizer, learning_rate=1e-12, weight_decay=0.0)
+    second = replace(recipe(initial=str(tmp_path / "first"), ema=0.0), optimizer=still)
+    sit(tmp_path / "second", second)
+    start, end = weights(tmp_path / "first", averaged=True), weights(tmp_path / "second")
+    names = [name for name, _ in Tiny(PRESETS["test"]).named_parameters()]
+    assert all(torch.allclose(start[name], end[name], atol=1e-6) for name in names)
+
+
 def test_training_learns(tmp_path: Path) -> None:
     """The loss of the last steps is below that of the first."""
     result = sit(tmp_path / "a", recipe(steps=40))

@@ -35,7 +35,7 @@ def test_a_recipe_survives_toml_and_json(tmp_path: Path) -> None:
     [
         ({"lop": {}}, "unknown key lop; did you mean loop"),
         ({"loop": {"stepz": 3}}, "unknown key loop.stepz; did you mean steps"),
-        ({"settings": {"depth": 3}}, "unknown key settings.depth; known keys: normalised, width"),
+        ({"settings": {"colour": 3}}, "unknown key settings.colour; known keys: normalised, width"),
         ({"preprocess": {"modalities": "rgb"}}, "unknown key preprocess.modalities"),
         ({"loop": 3}, "loop is a table"),
         ({"loop": {"steps": "3"}}, "loop.steps"),

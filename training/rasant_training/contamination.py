@@ -9,12 +9,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from rasant_training import checkpoint
 from rasant_training.data.parts import PreparedParts
 from rasant_training.data.suspects import outliers
 from rasant_training.method import load_method
 from rasant_training.recipe import Recipe
-from rasant_training.rundir import checkpoint_path
+from rasant_training.trained import trained_network
 
 __all__ = ["odd_parts", "part_scores"]
 
@@ -23,11 +22,8 @@ FLOOR = 0.02  # of the score's range 0 to 1; smaller spreads are noise
 
 @torch.no_grad()
 def part_scores(run: Path, recipe: Recipe, parts: PreparedParts) -> list[float]:
-    """Image score of each good part by the run's averaged weights, reduced as the inspector does it."""
-    method = load_method(recipe.method)
-    model = method.build(recipe)
-    checkpoint.read_weights(checkpoint_path(run), model)
-    network = method.export_module(model).eval()
+    """Image score of each training part by the run's averaged weights, reduced as the inspector does it."""
+    network = load_method(recipe.method).export_module(trained_network(run, recipe, parts)[0]).eval()
     kernel = recipe.postprocess.kernel
     scores = []
     for index in range(len(parts)):

@@ -106,6 +106,8 @@ def _sitting(job: Job, fabric: Fabric) -> RunResult:
     method = load_method(recipe.method)
     torch.manual_seed(loop.seed)
     network = method.build(recipe).train()
+    if loop.initial and not job.resume:
+        checkpoint.read_weights(checkpoint_path(Path(loop.initial)), network)
     if loop.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(network, _optimizer(recipe.optimizer, network))

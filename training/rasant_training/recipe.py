@@ -77,6 +77,7 @@ class LoopRecipe:
     steps: Annotated[int, Field(ge=0)] = 2000  # 0: the wall budget ends the run
     minutes: Annotated[float, Field(ge=0)] = 0.0  # wall budget; when set, the schedule follows the elapsed fraction
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    initial: str = ""  # folder of a run of the same network, whose weights are the start; empty: random weights
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999  # decay of the averaged weights; 0 switches averaging off
     precision: Precision = "32-true"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"

@@ -28,13 +28,13 @@ from rasant.bundle.tensors import write_tensors
 from rasant.bundle.writer import list_files
 from rasant.engines.onnxruntime import OnnxRuntimeEngine
 from rasant.errors import ConfigError, SourceError
-from rasant_training import checkpoint
 from rasant_training.data.parts import PreparedParts, prepare_parts
 from rasant_training.export.onnx import OnnxExport, to_onnx
 from rasant_training.export.verify import Golden, compare, make_golden, random_inputs
 from rasant_training.method import load_method
 from rasant_training.recipe import as_toml
-from rasant_training.rundir import RunRecord, checkpoint_path, read_run
+from rasant_training.rundir import RunRecord, read_run
+from rasant_training.trained import trained_network
 
 __all__ = ["attribution_levels", "export_run", "validity_limits"]
 
@@ -54,11 +54,11 @@ def export_run(
     damaged checkpoint, ModelError when the graph differs from the network, SourceError when the parts are gone.
     """
     record = read_run(run)
-    method = load_method(record.recipe.method)
-    model = method.build(record.recipe)
-    progress = checkpoint.read_weights(checkpoint_path(run), model)
-    network = method.export_module(model.float().to(memory_format=torch.contiguous_format)).eval()  # type: ignore[call-overload]
-    parts = _good_parts(record, data or record.data)
+    data = data or record.data
+    trained_on = prepare_parts(data, record.recipe.preprocess, record.recipe.data, estimate=False)
+    model, progress = trained_network(run, record.recipe, trained_on)
+    network = load_method(record.recipe.method).export_module(model).eval()
+    parts = _good_parts(record, data, trained_on)
     inputs = _inputs(record, parts)
     shapes = {name: (1, *stack.shape[1:]) for name, stack in inputs.items()}
     exported = to_onnx(network, {name: torch.zeros(shape) for name, shape in shapes.items()}, profile=profile,
@@ -79,13 +79,12 @@ def export_run(
     return _report(out, exported, golden, manifest, progress.step)
 
 
-def _good_parts(record: RunRecord, data: str) -> PreparedParts:
+def _good_parts(record: RunRecord, data: str, trained_on: PreparedParts) -> PreparedParts:
     """Good parts that were not trained on, or the trained ones where the source has no others."""
-    params, recipe = record.recipe.preprocess, record.recipe.data
     try:
-        return prepare_parts(data, params, recipe, split="validation")
+        return prepare_parts(data, record.recipe.preprocess, record.recipe.data, split="validation")
     except (SourceError, ConfigError):
-        return prepare_parts(data, params, recipe, split="train", estimate=False)
+        return trained_on
 
 
 def _inputs(record: RunRecord, parts: PreparedParts) -> dict[str, Any]:
