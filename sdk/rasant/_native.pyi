@@ -124,7 +124,7 @@ def score_probability(
     threads: int,
 ) -> tuple[float, int, int, int, int]: ...
 
-# regions: (map box, map area, peak, peak (y, x), centre (x, y), frame box, median depth); boxes are (x, y, width, height)
+# regions: (map box, map area, peak, its (y, x), centre (x, y), frame box, median depth); a box is (x, y, width, height)
 def find_regions(
     pooled: npt.NDArray[np.float32],
     threshold: float,

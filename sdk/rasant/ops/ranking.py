@@ -152,7 +152,8 @@ def rank_maps(
     truths: N masks (h, w) bool of the same sizes; all False for a good image. Components are 8-connected, of any size.
     sampled: also take what `aupro_sampled` needs, for which all negatives are sorted.
 
-    Raises ConfigError for NaN or infinite scores, ShapeError and DtypeError for wrong arrays. Uses at most 8 bytes a pixel.
+    Uses one thread and at most 8 bytes a pixel.
+    Raises ConfigError for NaN or infinite scores, ShapeError and DtypeError for wrong arrays.
     """
     require_cpu(device)
     table = _native.rank_maps(list(maps), list(truths), SAMPLES if sampled else 0)
