@@ -6,8 +6,8 @@
 // all from the previous pass (Jacobi); a pixel that holds a value keeps it; without a valid neighbour it stays 0.
 // A value is valid where 0 < value < inf; everything else (0, negative, NaN, inf) is a hole and 0 on return.
 // Border: the window is clamped to the image. With clamp = false row 0 and column 0 are never filled, as in the
-// released program of AST (Rudolph et al., WACV 2023), whose window slice is empty there. Units: any, the same in and
-// out.
+// released program of AST (Rudolph et al., WACV 2023), whose window slice is empty there.
+// Units: any, the same in and out.
 #pragma once
 #include <cstdint>
 

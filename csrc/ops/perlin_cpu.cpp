@@ -14,7 +14,6 @@ namespace {
 // Buffers of one thread; they grow to the largest field seen and are kept.
 struct Workspace {
   std::vector<float> gu, gv;          // gradients, lattice nodes row by row
-  std::vector<int> cell;              // lattice column of a pixel column, one cell beyond the image
   std::vector<float> v, fade_v;       // offset of a pixel column within its cell
   std::vector<float> wide_u, wide_v;  // gradients of one lattice row, spread over pixel columns
   std::vector<float> x[2], y[2];      // X and Y of the lattice rows above and below
@@ -37,25 +36,44 @@ RASANT_VECTOR void draw_gradients(const PerlinParams& p, int nodes, float* __res
   }
 }
 
+template <int step>
+RASANT_INLINE void spread_by(const float* __restrict node, int nodes, float* __restrict wide) {
+  for (int n = 0; n < nodes; ++n)
+    for (int k = 0; k < step; ++k) wide[n * step + k] = node[n];
+}
+
+// Each node `step` times. Narrow cells have loops of their own, which the compiler turns into permutations.
+RASANT_VECTOR void spread(const float* __restrict node, int nodes, int step, float* __restrict wide) {
+  if (step == 1) return spread_by<1>(node, nodes, wide);
+  if (step == 2) return spread_by<2>(node, nodes, wide);
+  if (step == 4) return spread_by<4>(node, nodes, wide);
+  if (step == 8) return spread_by<8>(node, nodes, wide);
+  for (int n = 0; n < nodes; ++n)
+    for (int k = 0; k < step; ++k) wide[n * step + k] = node[n];
+}
+
 // X and Y of one lattice row. Right neighbours stand one cell further in the spread gradients.
-RASANT_VECTOR void lattice_row(const Workspace& w, const float* __restrict gu, const float* __restrict gv,
-                               float* __restrict wide_u, float* __restrict wide_v, int width, int step,
-                               float* __restrict x, float* __restrict y) {
-  const int* __restrict cell = w.cell.data();
+RASANT_VECTOR void lattice_row(const Workspace& w, int width, int step, float* __restrict x, float* __restrict y) {
   const float* __restrict v = w.v.data(), * __restrict fade_v = w.fade_v.data();
-  for (int j = 0; j < width + step; ++j) {
-    wide_u[j] = gu[cell[j]];
-    wide_v[j] = gv[cell[j]];
-  }
+  const float* __restrict gu = w.wide_u.data(), * __restrict gv = w.wide_v.data();
   for (int j = 0; j < width; ++j) {
-    x[j] = perlin_x(fade_v[j], wide_u[j], wide_u[j + step]);
-    y[j] = perlin_y(v[j], fade_v[j], wide_v[j], wide_v[j + step]);
+    x[j] = perlin_x(fade_v[j], gu[j], gu[j + step]);
+    y[j] = perlin_y(v[j], fade_v[j], gv[j], gv[j + step]);
   }
 }
 
-RASANT_VECTOR void pixel_row(float u, float fade_u, const float* __restrict x0, const float* __restrict y0,
+RASANT_INLINE void pixel_row(float u, const float* __restrict x0, const float* __restrict y0,
                              const float* __restrict x1, const float* __restrict y1, float* __restrict out, int width) {
+  const float fade_u = perlin_fade(u);
   for (int j = 0; j < width; ++j) out[j] = perlin_value(u, fade_u, x0[j], y0[j], x1[j], y1[j]);
+}
+
+// Pixel rows [first, last) of one lattice row, which is `rows` pixel rows high.
+RASANT_VECTOR void pixel_rows(const Workspace& w, int above, int first, int last, int rows, ImageView<float> out) {
+  const float *x0 = w.x[above].data(), *x1 = w.x[above ^ 1].data();
+  const float *y0 = w.y[above].data(), *y1 = w.y[above ^ 1].data();
+  for (int i = first; i < last; ++i)
+    pixel_row(static_cast<float>(i - first) / static_cast<float>(rows), x0, y0, x1, y1, out.row(i), out.width);
 }
 
 void prepare(Workspace& w, const PerlinParams& p, int width) {
@@ -67,16 +85,15 @@ void prepare(Workspace& w, const PerlinParams& p, int width) {
   at_least(w.gu, nodes + 63);
   at_least(w.gv, nodes + 63);
   for (auto* buffer : {&w.v, &w.fade_v, &w.x[0], &w.x[1], &w.y[0], &w.y[1]}) at_least(*buffer, width);
-  for (auto* buffer : {&w.wide_u, &w.wide_v}) at_least(*buffer, width + step);
-  at_least(w.cell, width + step);
-  for (int j = 0, cell = 0, offset = 0; j < width + step; ++j) {
-    w.cell[static_cast<std::size_t>(j)] = cell;
-    if (j < width) {
-      const float v = static_cast<float>(offset) / static_cast<float>(step);
-      w.v[static_cast<std::size_t>(j)] = v;
-      w.fade_v[static_cast<std::size_t>(j)] = perlin_fade(v);
-    }
-    if (++offset == step) offset = 0, ++cell;
+  for (auto* buffer : {&w.wide_u, &w.wide_v}) at_least(*buffer, (p.lattice_cols + 1) * step);
+  for (int j = 0; j < std::min(step, width); ++j) {
+    const float v = static_cast<float>(j) / static_cast<float>(step);
+    w.v[static_cast<std::size_t>(j)] = v;
+    w.fade_v[static_cast<std::size_t>(j)] = perlin_fade(v);
+  }
+  for (auto j = static_cast<std::size_t>(step); j < static_cast<std::size_t>(width); ++j) {
+    w.v[j] = w.v[j - static_cast<std::size_t>(step)];
+    w.fade_v[j] = w.fade_v[j - static_cast<std::size_t>(step)];
   }
   draw_gradients(p, nodes, w.gu.data(), w.gv.data());
 }
@@ -84,19 +101,16 @@ void prepare(Workspace& w, const PerlinParams& p, int width) {
 void unrotated(Workspace& w, const PerlinParams& p, ImageView<float> out) {
   prepare(w, p, out.width);
   const int rows = perlin_cell(out.height, p.lattice_rows), cols = perlin_cell(out.width, p.lattice_cols);
+  const int nodes = p.lattice_cols + 1;
   const auto lattice = [&](int r) {
-    const int first = r * (p.lattice_cols + 1);
-    lattice_row(w, w.gu.data() + first, w.gv.data() + first, w.wide_u.data(), w.wide_v.data(), out.width, cols,
-                w.x[r & 1].data(), w.y[r & 1].data());
+    spread(w.gu.data() + r * nodes, nodes, cols, w.wide_u.data());
+    spread(w.gv.data() + r * nodes, nodes, cols, w.wide_v.data());
+    lattice_row(w, out.width, cols, w.x[r & 1].data(), w.y[r & 1].data());
   };
   lattice(0);
-  for (int i = 0; i < out.height; ++i) {
-    const int r = i / rows;
-    if (i % rows == 0) lattice(r + 1);
-    const float u = static_cast<float>(i % rows) / static_cast<float>(rows);
-    const int above = r & 1, below = above ^ 1;
-    pixel_row(u, perlin_fade(u), w.x[above].data(), w.y[above].data(), w.x[below].data(), w.y[below].data(), out.row(i),
-              out.width);
+  for (int r = 0, first = 0; first < out.height; ++r, first += rows) {
+    lattice(r + 1);
+    pixel_rows(w, r & 1, first, std::min(first + rows, out.height), rows, out);
   }
 }
 

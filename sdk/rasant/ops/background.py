@@ -70,11 +70,11 @@ def fit_plane_ransac(
     hypotheses: int = 128,
     seed: int = 0,
 ) -> Plane:
-    """The plane that holds most points of the image border (Horwitz and Hoshen, BTF, 2023, with our own RANSAC).
+    """The plane that most points of the image border support (as in BTF, Horwitz and Hoshen, 2023; RANSAC is our own).
 
     border_px: width of the border; inlier_m: a point nearer than this supports a plane.
     sample: points of every second hypothesis (the others have 3); hypotheses: most planes tried, fewer where the best
-        is clear. That one is refitted to all its inliers by total least squares. Equal input and seed give equal bits.
+        by MSAC is clear. That one is refitted to its inliers by total least squares. Equal input and seed, equal bits.
 
     Raises BackgroundError where fewer than 1 % of the border is valid or on one plane that faces the camera,
     ConfigError for a parameter out of range, ShapeError and DtypeError for a wrong image.

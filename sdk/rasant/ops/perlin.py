@@ -16,6 +16,7 @@ from rasant.ops.buffers import output, require_cpu
 __all__ = ["perlin_field", "perlin_mask"]
 
 FloatArray = npt.NDArray[np.float32]
+UPRIGHT = np.zeros(1, np.float32)
 
 
 def perlin_field(
@@ -43,7 +44,7 @@ def perlin_field(
     """
     require_cpu(device)
     cells = np.array(lattice, np.int32, ndmin=2)
-    angles = np.array(angle, np.float32, ndmin=1)
+    angles = UPRIGHT if isinstance(angle, float) and angle == 0.0 else np.array(angle, np.float32, ndmin=1)
     if out is None:
         out = np.empty((max(len(cells), len(angles)), *size), np.float32)
     elif out.shape[1:] != tuple(size):
