@@ -10,10 +10,11 @@
 // Foreground: |distance| > threshold and valid. Fused operations as written: masks are bit-equal on every device.
 //
 // fit_plane_ransac: the valid points of the image border, each once. Hypotheses alternate between 3 points and `sample`
-// points (total least squares). Each is scored on a stratified subset of 2048 points by the sum of
-// max(0, 1 - (distance / inlier)^2) (MSAC, Torr and Zisserman, CVIU 2000: a bare count prefers a plane that bridges two
-// steps), until a better plane would have been missed once in 10^9 times. The best (first among equals) is refitted to
-// its inliers among all border points until their number no longer grows. Drawn by Philox: the same for equal input.
+// points (total least squares); a promising one is refitted to its inliers once. They are scored on a stratified subset
+// of 2048 points by the sum of max(0, 1 - (distance / inlier)^2) (MSAC, Torr and Zisserman, CVIU 2000: a bare count
+// prefers a plane that bridges two steps), until a better plane would have been missed once in 10^9 times. The best
+// (first among equals) is refitted to its inliers among all border points until their number no longer grows. Drawn by
+// Philox: the same for equal input.
 //
 // keep_largest: the largest 8-connected component whose neighbouring depths differ by less than step (an organised
 // image's answer to DBSCAN); a masked pixel without depth joins all its neighbours. Ties go to the component met first.

@@ -105,8 +105,8 @@ bool settled(int best, int size, int tries) {
 }
 
 // Support in units of 1 / full_support: a point on the plane gives 1, one at `limit` or beyond nothing, by the square.
-RASANT_VECTOR int support_of(const float* __restrict x, const float* __restrict y, const float* __restrict z,
-                             int padded, PlaneF plane, float limit) {
+RASANT_VECTOR int sum_support(const float* __restrict x, const float* __restrict y, const float* __restrict z,
+                              int padded, PlaneF plane, float limit) {
   int support = 0;
   for (int i = 0; i < padded; ++i) {
     const float ratio = point_distance(plane, x[i], y[i], z[i]) / limit;
@@ -115,7 +115,7 @@ RASANT_VECTOR int support_of(const float* __restrict x, const float* __restrict 
   return support;
 }
 
-RASANT_VECTOR void sum_inliers(const float* __restrict x, const float* __restrict y, const float* __restrict z,
+RASANT_VECTOR void sum_moments(const float* __restrict x, const float* __restrict y, const float* __restrict z,
                                int padded, PlaneF plane, float limit, Moments& moments) {
   double part[10][lanes] = {};
   for (int i = 0; i < padded; i += lanes)
@@ -138,6 +138,16 @@ RASANT_VECTOR void sum_inliers(const float* __restrict x, const float* __restric
     moments.sum[k] = 0.0;
     for (int l = 0; l < lanes; ++l) moments.sum[k] += part[k][l];
   }
+}
+
+int support_of(const Points& points, int padded, const Plane& plane, float limit) {
+  return sum_support(points.x.data(), points.y.data(), points.z.data(), padded, narrow(plane), limit);
+}
+
+Moments sum_inliers(const Points& points, int padded, const Plane& plane, float limit) {
+  Moments moments;
+  sum_moments(points.x.data(), points.y.data(), points.z.data(), padded, narrow(plane), limit, moments);
+  return moments;
 }
 
 void check_camera(const Pinhole& c) {
@@ -173,14 +183,15 @@ PlaneFit fit_plane_ransac_cpu(ImageView<const float> depth, const Pinhole& camer
   for (int k = 0; k < p.hypotheses && !settled(best, subset.count, (k + 1) / 2); ++k) {
     Plane plane;
     if (!plane_of(draw_sample(all, p.seed, k, k % 2 == 0 ? 3 : p.sample), plane)) continue;
-    if (!face_camera(plane, camera, h, w)) continue;
-    const int support =
-        support_of(subset.x.data(), subset.y.data(), subset.z.data(), subset_padded, narrow(plane), limit);
-    if (support > best) best = support, fit.plane = plane;
+    for (int step = 0; step < 2; ++step) {  // as drawn, then, if promising, refitted to its inliers
+      if (!face_camera(plane, camera, h, w)) break;
+      const int support = support_of(subset, subset_padded, plane, limit);
+      if (support > best) best = support, fit.plane = plane;
+      if (step == 1 || 2 * support < best || !plane_of(sum_inliers(subset, subset_padded, plane, limit), plane)) break;
+    }
   }
   for (int round = 0; best > 0 && round < 8; ++round) {
-    Moments moments;
-    sum_inliers(all.x.data(), all.y.data(), all.z.data(), padded, narrow(fit.plane), limit, moments);
+    const Moments moments = sum_inliers(all, padded, fit.plane, limit);
     const int inliers = static_cast<int>(moments.sum[0]);
     Plane refined;
     if (inliers <= fit.inliers || !plane_of(moments, refined) || !face_camera(refined, camera, h, w)) break;

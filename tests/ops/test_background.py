@@ -41,11 +41,11 @@ def _angle(a: tuple[float, float, float], b: tuple[float, float, float]) -> floa
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-0.6, 0.6), st.floats(-0.6, 0.6), st.floats(0.3, 2.0), st.floats(0, 0.4), st.integers(0, 2**32 - 1))
 def test_ransac_finds_the_plane_beside_clutter(nx: float, ny: float, offset: float, clutter: float, seed: int) -> None:
-    """Tilts to 40 degrees, 0.2 mm noise, 5 % holes and up to 40 % of clutter on the border: 0.1 degree, 0.3 mm."""
+    """Tilts to 40 degrees, 0.2 mm noise, 5 % holes, 40 % of the image 3-10 cm nearer: within 0.1 degree, 0.3 mm."""
     rng = np.random.default_rng(seed)
     normal = (nx, ny, -1.0)
     depth = _plane_depth(90, 120, normal, offset) + rng.normal(0, 0.0002, (90, 120))
-    depth[:, : int(clutter * 120)] -= rng.uniform(0.02, 0.1)
+    depth[:, : int(clutter * 120)] -= rng.uniform(0.03, 0.1)
     depth[rng.random(depth.shape) < 0.05] = rng.choice([0.0, np.nan])
     intrinsics, _ = _camera(90, 120)
     plane = ops.fit_plane_ransac(depth.astype(np.float32), intrinsics, seed=seed)
