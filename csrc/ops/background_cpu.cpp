@@ -101,7 +101,7 @@ bool settled(int best, int size, int tries) {
   const double share = static_cast<double>(best) / full_support / size, miss = 1.0 - share * share * share;
   double chance = 1.0;
   for (int k = 0; k < tries && chance > 1e-9; ++k) chance *= miss;
-  return tries >= 8 && chance <= 1e-9;
+  return tries >= 4 && chance <= 1e-9;
 }
 
 // Support in units of 1 / full_support: a point on the plane gives 1, one at `limit` or beyond nothing, by the square.

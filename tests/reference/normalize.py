@@ -53,7 +53,8 @@ def normalize_depth(
             return np.full(depth.shape, 0.8)
         background = two_means(depth[(depth > 0) & np.isfinite(depth)].astype(np.float64))[1]
         z = np.where(used, z, background)
-        return (z - z.min()) / ((z.max() - z.min()) or 1.0) * 0.6 + 0.2
+        span = z.max() - z.min()
+        return (z - z.min()) / (span if span > 2e-6 else 1.0) * 0.6 + 0.2
     if rule == "ast":
         return np.where(used, (z - values.mean()) * 100, 0.0) if some else z
     if rule == "transfusion":

@@ -20,6 +20,7 @@ __all__ = ["RULES", "normalize_depth"]
 
 FloatImage = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+MEAN_STEP = 2e-6  # metres; means are taken in steps of half of that, so a smaller span is flat
 
 RULES: dict[str, str] = {
     "threedsr": "per image, used minimum..maximum to 0.1..0.9, missing 0 (3DSR, WACV 2024)",
@@ -125,7 +126,7 @@ def _dbrn(image: _Input) -> _Affine:
     if count == 0:
         return _Affine(fill=0.8)
     low, high = min(low, background), max(high, background)
-    unit = _span(low, high)
+    unit = _span(low, high) if high - low > MEAN_STEP else 1.0
     return _Affine(low, unit, 0.6, 0.2, fill=(background - low) / unit * 0.6 + 0.2)
 
 
