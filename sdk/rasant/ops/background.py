@@ -180,15 +180,19 @@ def height_above(
     return height, foreground
 
 
-def keep_largest(foreground: Mask, depth: FloatImage, *, step_m: float = 0.006, out: Mask | None = None) -> Mask:
+def keep_largest(
+    foreground: Mask, depth: FloatImage, *, step_m: float = 0.006, out: Mask | None = None, device: str = "cpu"
+) -> Mask:
     """The largest connected part of the foreground, (H, W) bool: what DBSCAN is used for on unorganised points.
 
     Pixels are connected to their 8 neighbours where depths differ by less than `step_m`; a foreground pixel without
     valid depth connects to all of its neighbours. Of equal parts the one met first, row by row, is kept.
     out: (H, W) bool; may be `foreground` itself.
 
-    Raises ConfigError for a step that is not positive, ShapeError and DtypeError for wrong arrays.
+    Raises ConfigError for a step that is not positive, ShapeError and DtypeError for wrong arrays, DeviceUnavailable for
+    another device than "cpu".
     """
+    require_cpu(device)
     kept: Mask = output(out, foreground.shape, np.bool_)
     _native.keep_largest(foreground, depth, step_m, kept)
     return kept
