@@ -189,8 +189,8 @@ def keep_largest(
     valid depth connects to all of its neighbours. Of equal parts the one met first, row by row, is kept.
     out: (H, W) bool; may be `foreground` itself.
 
-    Raises ConfigError for a step that is not positive, ShapeError and DtypeError for wrong arrays, DeviceUnavailable for
-    another device than "cpu".
+    Raises ConfigError for a step that is not positive, ShapeError and DtypeError for wrong arrays,
+    DeviceUnavailable for another device than "cpu".
     """
     require_cpu(device)
     kept: Mask = output(out, foreground.shape, np.bool_)
