@@ -7,13 +7,14 @@ relief=${1:?usage: examples/make_casting.sh PATH_OF_RELIEF}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="$PWD/.venv/bin:$PATH" OMP_NUM_THREADS=1
 
+# Today one run does both stages (data.whole_share of the preset); this bundle was made by two.
 # Crops first: many different samples a minute. Stopped after 33 of 58 minutes of its schedule, at step 3122.
 timeout --signal TERM 1975 rasant train das3d --preset edge --data "dataset:$relief/casting" --out runs/casting-crops \
-    --seed 1 --minutes 58 --set loop.threads=1 || [ $? -eq 124 ]
+    --seed 1 --minutes 58 --set loop.threads=1 --set data.whole_share=0 || [ $? -eq 124 ]
 # Whole frames then: what lies around a place looks as it will at the machine.
 rasant train das3d --preset edge --data "dataset:$relief/casting" --out runs/casting-whole \
     --seed 2 --minutes 26 --set loop.threads=1 --set loop.initial=runs/casting-crops \
-    --set data.crop=256 --set data.batch=2 --set optimizer.learning_rate=1e-3
+    --set data.crop=256 --set data.batch=2 --set data.whole_share=0 --set optimizer.learning_rate=1e-3
 rasant export runs/casting-whole -o runs/casting.rasant
 rasant calibrate threshold runs/casting.rasant "dataset:$relief/casting?split=validation" --false-reject 0.1 \
     -o examples/casting.rasant

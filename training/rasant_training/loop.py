@@ -28,8 +28,8 @@ from rasant import errors
 from rasant.errors import ConfigError
 from rasant_training import checkpoint
 from rasant_training.averaging import WeightAverage
-from rasant_training.data.batches import BatchStream
 from rasant_training.data.parts import PreparedParts
+from rasant_training.data.stages import StagedStream
 from rasant_training.method import Method, load_method
 from rasant_training.monitor import Monitor, Output
 from rasant_training.preview import preview
@@ -115,9 +115,9 @@ def _sitting(job: Job, fabric: Fabric) -> RunResult:
     first = checkpoint.Progress()
     if job.resume:
         first = checkpoint.restore(checkpoint_path(job.run), network, state.average, state.optimizer)
-    stream = BatchStream(
-        method.Synthesiser(job.parts, recipe, loop.seed), recipe.data.batch, first_step=first.step,
-        rank=fabric.global_rank, world=fabric.world_size, workers=recipe.data.workers, prefetch=recipe.data.prefetch,
+    stream = StagedStream(
+        lambda stage: method.Synthesiser(job.parts, stage, loop.seed), recipe, job.parts.foreground.shape[1:],
+        rank=fabric.global_rank, world=fabric.world_size,
     )
     monitor = Monitor(job.run, job.output, active=fabric.is_global_zero, first_step=first.step)
     with monitor, stream, _Stop() as stop:
@@ -184,12 +184,12 @@ class _Loop:
         self.means: dict[str, float] = {}
         self.logged_at = self.started
 
-    def run(self, stream: BatchStream, stop: _Stop) -> RunResult:
+    def run(self, stream: StagedStream, stop: _Stop) -> RunResult:
         """Steps until the end; the last act is a checkpoint."""
         elapsed, asked = self._agree(stop.asked)
         while not asked and not finished(self.loop, self.step, elapsed):
             done = progress(self.loop, self.step, elapsed)
-            batch = self.fabric.to_device(next(stream))
+            batch = self.fabric.to_device(stream.batch(self.step, done))
             outputs = self._one(batch, learning_rate(self.recipe.optimizer, self.step, done))
             self.step += 1
             elapsed, asked = self._agree(stop.asked)

@@ -49,6 +49,7 @@ class DataRecipe:
 
     crop: Annotated[int, Field(ge=16)] = 128  # side of a training sample, pixels of the network grid
     batch: Annotated[int, Field(ge=1)] = 8  # samples a step, over all processes together
+    whole_share: Annotated[float, Field(ge=0, le=1)] = 0.0  # last share of the run that is trained on whole frames
     workers: Annotated[int, Field(ge=1)] = 1  # threads that make samples
     prefetch: Annotated[int, Field(ge=1)] = 2  # batches made ahead
     height_percentiles: tuple[float, float] = (0.5, 99.5)  # of foreground heights: the frozen depth range of the class

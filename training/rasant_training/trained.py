@@ -12,6 +12,7 @@ from torch.optim.swa_utils import update_bn
 
 from rasant_training import checkpoint
 from rasant_training.data.parts import PreparedParts
+from rasant_training.data.stages import stage_of
 from rasant_training.method import load_method
 from rasant_training.recipe import Recipe
 from rasant_training.rundir import checkpoint_path
@@ -38,7 +39,8 @@ def trained_network(run: Path, recipe: Recipe, parts: PreparedParts) -> tuple[to
 
 
 def _inputs(recipe: Recipe, parts: PreparedParts) -> Iterator[dict[str, torch.Tensor]]:
-    """The network inputs of the first training batches."""
+    """The network inputs of training batches as the last stage of the run has them."""
+    recipe = stage_of(recipe, parts.foreground.shape[1:], 1.0)
     synthesise = load_method(recipe.method).Synthesiser(parts, recipe, recipe.loop.seed)
     for batch in range(BATCHES):
         samples = [synthesise(batch * recipe.data.batch + k) for k in range(recipe.data.batch)]

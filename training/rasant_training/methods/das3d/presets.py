@@ -26,7 +26,7 @@ EDGE = Recipe(
         close_iterations=3,
         depth_rule="height_range",  # height above the fitted background, over the frozen relief of the class
     ),
-    data=DataRecipe(crop=128, batch=8),
+    data=DataRecipe(crop=128, batch=8, whole_share=0.45),
     optimizer=OptimizerRecipe(kind="adamw", learning_rate=2e-3, weight_decay=1e-4, schedule="cosine"),
     loop=LoopRecipe(steps=3600, ema=0.998, precision="bf16-mixed"),
     postprocess=PostprocessRecipe(kernel=5),  # the published 21 would drown a defect of 14 pixels
