@@ -38,7 +38,7 @@ lint: $(VENV)/installed.stamp  ## ruff, import rules, clang-format, mypy
 	$(BIN)/mypy
 
 bench: $(VENV)/installed.stamp  ## time the operations against numpy and OpenCV in one run
-	$(BIN)/rasant bench
+	$(ONE_THREAD) $(BIN)/rasant bench --ops --json
 
 wheel: $(VENV)/installed.stamp  ## build a wheel into dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
