@@ -91,7 +91,7 @@ class _Stream:
 
     def _check_time(self, frame: Frame, now_ns: int) -> Finding | None:
         age_ns = float(now_ns - frame.arrival_ns)
-        if age_ns < -FUTURE_NS:
+        if not age_ns >= -FUTURE_NS:  # NaN is of no time either
             return Finding(Reason.TIME, "the frame arrives in the future; arrival_ns must be time.monotonic_ns()")
         if frame.clock is not Clock.NONE:
             if frame.device_time_ns is None:
@@ -101,7 +101,7 @@ class _Stream:
                 return wrong
             age_ns += waited_ns
         limit = self._limits.max_age_ms
-        if limit is not None and age_ns > limit * 1e6:
+        if limit is not None and not age_ns <= limit * 1e6:
             return Finding(Reason.STALE, f"the frame is {age_ns / 1e6:.0f} ms old, limit {limit:g} ms")
         return None
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ from rasant.freshness import Freshness, sample_rows
 from rasant.ops.regions import RegionStat, find_regions
 from rasant.ops.score import ScoreResult, score_map
 from rasant.preprocess import Prepared, Preprocessor, frame_from_map
-from rasant.settings import Settings, resolve
+from rasant.settings import Settings, highest_score, resolve
 from rasant.types import Clock, Frame, Inspection, Intrinsics, Reason, Region, Timings
 from rasant.verdict import Finding, check_camera, check_color, check_depth, judge
 
@@ -164,7 +165,7 @@ class Inspector:
     def _run(self, frame: Frame, trace: _Trace, engine: Engine) -> None:
         """All stages; returns early with `trace.finding` where a frame is refused."""
         self._valid_ratio = np.nan
-        trace.finding = self._gate(frame, trace.start_ns)
+        trace.finding = self._gate(frame, time.monotonic_ns())  # not start_ns: waiting for the lock makes a frame old
         if trace.finding is not None:
             return
         prepared = self._preprocess(frame, engine.inputs.get("color"), engine.inputs.get("depth"))
@@ -218,6 +219,12 @@ class Inspector:
         np.logical_not(self._ignore, out=self._ignore)
         if s.ignore is not None:
             np.logical_or(self._ignore, s.ignore, out=self._ignore)
+        highest = highest_score(s.preprocess.size, s.kernel, self._ignore)
+        if s.threshold is not None and s.threshold >= highest:
+            raise FrameRefused(
+                f"so little foreground is left that no score above {highest:.4f} is possible, threshold "
+                f"{s.threshold:.4f}; is a part in place?", Reason.BACKGROUND.value,
+            )
         return self._ignore
 
     def _regions(
@@ -253,7 +260,10 @@ class Inspector:
     def _conclude(self, frame: Frame, trace: _Trace, acquire_ms: float) -> Inspection:
         s = self.settings
         now = time.monotonic_ns()
-        begin = trace.start_ns if frame.clock is Clock.NONE else min(frame.arrival_ns, trace.start_ns)
+        timed = frame.clock is not Clock.NONE and isinstance(frame.arrival_ns, Integral)
+        begin = min(frame.arrival_ns, trace.start_ns) if timed else trace.start_ns
+        sized = all(isinstance(side, Integral) for side in frame.size)  # a frame without size has been refused
+        affine = self._preprocess.frame_from_map(frame.size if sized else s.preprocess.size)
         score = np.nan if trace.result is None else trace.result.score
         verdict, reason, detail = judge(
             finding=trace.finding, score=score, threshold=s.threshold,
@@ -263,7 +273,7 @@ class Inspector:
         inspection = Inspection(
             frame=frame.index, source=frame.source, verdict=verdict, reason=reason, detail=detail, score=score,
             threshold=np.nan if s.threshold is None else s.threshold, regions=trace.regions, anomaly_map=trace.raw,
-            pooled_map=trace.pooled, frame_from_map=self._preprocess.frame_from_map(frame.size),
+            pooled_map=trace.pooled, frame_from_map=affine,
             timings=_timings(trace, now, acquire_ms), bundle=self._bundle, engine=self._engine_text,
             calibration_id=frame.calibration_id,
             valid_depth_ratio=self._valid_ratio,

@@ -222,7 +222,7 @@ class Preprocessor:
         return frame_from_map(self.params.size, frame_size, self.params.roi)
 
     def check(self, frame: Frame) -> None:
-        """Refuse a frame whose images are missing, or not what its intrinsics say: no pixel is read.
+        """Refuse a frame whose images are missing, not what its intrinsics say, or too small: no pixel is read.
 
         Raises FrameRefused.
         """
@@ -239,6 +239,18 @@ class Preprocessor:
                     f"depth_scale must be a positive number of metres per count, got {frame.depth_scale}",
                     Reason.UNITS.value,
                 )
+            if frame.depth.dtype == np.float32 and frame.depth_scale != 1.0:
+                raise FrameRefused(
+                    f"float depth is in metres, so depth_scale must be 1.0, got {frame.depth_scale}",
+                    Reason.UNITS.value,
+                )
+        if self.params.roi is not None:
+            (rows, cols), (x, y, width, height) = frame.size, self.params.roi
+            if x + width > cols or y + height > rows:
+                raise FrameRefused(
+                    f"the region of interest {self.params.roi} must lie inside the frame, got {cols}x{rows} pixels; "
+                    "set the camera to the bundle's resolution or correct roi", Reason.FORMAT.value,
+                )
 
     def _region(self, frame: Frame) -> tuple[tuple[int, int], Intrinsics]:
         rows, cols = frame.size
@@ -246,11 +258,6 @@ class Preprocessor:
         if self.params.roi is None:
             return (rows, cols), k
         x, y, width, height = self.params.roi
-        if x + width > cols or y + height > rows:
-            raise FrameRefused(
-                f"the region of interest {self.params.roi} must lie inside the frame, got {cols}x{rows} pixels; "
-                "set the camera to the bundle's resolution or correct roi", Reason.FORMAT.value,
-            )
         moved = Intrinsics(width, height, k.fx, k.fy, k.cx - x, k.cy - y, k.distortion_model, k.distortion)
         return (height, width), moved
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rasant.bundle.manifest import Attribution
     from rasant.station import Station
 
-__all__ = ["Settings", "resolve"]
+__all__ = ["Settings", "highest_score", "resolve"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -55,7 +55,7 @@ def resolve(bundle: Bundle, station: Station, *, require_threshold: bool = True)
     """The settings of a bundle at a station.
 
     Raises ThresholdError where the threshold is missing (unless `require_threshold` is False) or would pass or reject
-    everything, ConfigError where the station's region or mask does not fit.
+    everything, ConfigError where the station's region or mask does not fit the camera or the bundle's mask.
     """
     m = bundle.manifest
     params = m.preprocess.to_params()
@@ -66,6 +66,13 @@ def resolve(bundle: Bundle, station: Station, *, require_threshold: bool = True)
         x, y, width, height = params.roi
         if x + width > frame_size[1] or y + height > frame_size[0]:
             raise ConfigError(f"roi {params.roi} must lie inside the camera's {frame_size[1]}x{frame_size[0]} pixels")
+    of_bundle = bundle.ignore_mask()
+    if of_bundle is not None and params.roi != m.preprocess.roi:
+        raise ConfigError(
+            f"roi {params.roi} differs from the bundle's {m.preprocess.roi}, and the bundle's ignore mask is drawn for "
+            "that one: it would hide other places; leave roi out, or export the bundle without an ignore mask"
+        )
+    ignore = _ignore(of_bundle, station.ignore_mask, params, frame_size)
     limits = Limits(
         min_valid_depth=m.validity.min_valid_depth, depth_range_m=m.validity.depth_range_m,
         max_age_ms=m.validity.max_age_ms, deadline_ms=m.validity.deadline_ms, min_mean=m.validity.exposure.min_mean,
@@ -73,24 +80,41 @@ def resolve(bundle: Bundle, station: Station, *, require_threshold: bool = True)
     )
     return Settings(
         preprocess=params,
-        threshold=_threshold(bundle, station, require_threshold),
+        threshold=_threshold(bundle, station, ignore, require_threshold),
         kernel=m.postprocess.kernel,
         limits=station.limits(limits),
         camera=CameraBinding() if m.camera is None else
         CameraBinding(frame_size, m.camera.serial, m.camera.calibration_id),
-        ignore=_ignore(bundle.ignore_mask(), station.ignore_mask, params, frame_size),
+        ignore=ignore,
         mask_to_foreground=m.postprocess.mask_to_foreground,
         foreground_dilate_px=m.postprocess.foreground_dilate_px,
         levels=_levels(m.attribution),
     )
 
 
-def _threshold(bundle: Bundle, station: Station, required: bool) -> float | None:
+def highest_score(size: tuple[int, int], kernel: int, ignore: Mask | None = None) -> float:
+    """The score of a map that is 1 wherever it may be scored: no part can score higher.
+
+    size: (h, w) of the map; kernel: side of its box mean, which counts ignored pixels and those outside as 0; ignore:
+    (h, w) bool. 0 where everything is ignored.
+    """
+    scored = np.ones(size, np.float32) if ignore is None else np.logical_not(ignore).astype(np.float32)
+    mean = cv2.boxFilter(scored, cv2.CV_32F, (kernel, kernel), borderType=cv2.BORDER_CONSTANT)
+    return float((mean * scored).max())
+
+
+def _threshold(bundle: Bundle, station: Station, ignore: Mask | None, required: bool) -> float | None:
     from rasant.bundle.manifest import check_threshold
 
     threshold = station.threshold if station.threshold is not None else bundle.manifest.decision.threshold
     if threshold is not None:
         check_threshold(threshold, bundle.manifest.postprocess.score_range)
+        highest = highest_score(bundle.manifest.preprocess.size, bundle.manifest.postprocess.kernel, ignore)
+        if threshold >= highest:
+            raise ThresholdError(
+                f"{threshold} would pass everything: with this map size, kernel and ignore mask a score reaches at "
+                f"most {highest:.4g}; choose a smaller threshold or ignore less"
+            )
         return threshold
     if not required:
         return None

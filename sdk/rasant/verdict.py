@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import cv2
@@ -106,7 +107,8 @@ def judge(
     if finding is not None:
         return Judgement(Verdict.UNKNOWN, *finding)
     if nonfinite > 0 or not math.isfinite(score):
-        return Judgement(Verdict.UNKNOWN, Reason.NONFINITE, f"{nonfinite} values of the engine's map are not finite")
+        detail = f"{nonfinite} values of the engine's map are not finite" if nonfinite > 0 else "there is no score"
+        return Judgement(Verdict.UNKNOWN, Reason.NONFINITE, detail)
     if threshold is None or not math.isfinite(threshold):
         return Judgement(
             Verdict.UNKNOWN, Reason.THRESHOLD, "the bundle has no threshold; run rasant calibrate threshold"
@@ -141,8 +143,9 @@ def check_camera(frame: Frame, binding: CameraBinding) -> Finding | None:
 
 
 def _is_camera(k: Intrinsics) -> bool:
+    sides = isinstance(k.width, Integral) and isinstance(k.height, Integral)
     lengths = 0.0 < k.fx < math.inf and 0.0 < k.fy < math.inf
-    return lengths and all(math.isfinite(value) for value in (k.cx, k.cy, *k.distortion))
+    return sides and lengths and all(math.isfinite(value) for value in (k.cx, k.cy, *k.distortion))
 
 
 def check_color(rows: npt.NDArray[np.uint8], limits: Limits) -> Finding | None:
@@ -178,8 +181,9 @@ def check_depth(
         nearest, farthest = low * scale, high * scale
     else:
         low, high = _extremes(depth_m.view(np.uint32), spare)
-        if high >= SIGN_BIT:
-            return Finding(Reason.RANGE, f"{np.count_nonzero(depth_m < 0.0)} depth pixels are negative")
+        negative = np.count_nonzero(depth_m < 0.0) if high >= SIGN_BIT else 0  # -0.0 has the sign bit too
+        if negative:
+            return Finding(Reason.RANGE, f"{negative} depth pixels are negative")
         nearest, farthest = (float(value) for value in np.array([low, high], np.uint32).view(np.float32))
     bounds = limits.depth_range_m
     if bounds is not None and not bounds[0] <= nearest <= farthest <= bounds[1]:

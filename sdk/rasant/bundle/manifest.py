@@ -104,7 +104,7 @@ class Postprocess(_Strict):
     mask_to_foreground: score only the foreground, widened by foreground_dilate_px map pixels.
     """
 
-    kernel: Annotated[int, Field(ge=1, le=255)] = 21
+    kernel: Annotated[int, Field(ge=1, le=127)] = 21
     score_range: tuple[float, float | None] = (0.0, 1.0)
     pixel_map: Literal["raw", "pooled"] = "raw"
     ignore_mask: FileName | None = None

@@ -186,9 +186,12 @@ def _check_versions(manifest: Manifest) -> None:
             installed = version(package)
         except PackageNotFoundError:
             continue
-        if _numbers(installed) < _numbers(needed):
+        if _release(installed) < _release(needed):
             raise BundleError(f"the bundle needs {package} {needed} or newer, got {installed}; upgrade {package}")
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version.split("+")[0])[:3])
+def _release(version: str) -> tuple[int, ...]:
+    """The first three numbers of a version, 1.2 as 1.2.0; marks such as rc1 or +cu12 do not count."""
+    found = re.match(r"[\d.]*", version)
+    numbers = [int(part) for part in (found[0] if found else "").split(".") if part]
+    return tuple((*numbers, 0, 0, 0)[:3])
