@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `rasant` command. Its commands come from the entry-point group `rasant.commands`; each is imported when called.
 
-Exit codes: 0 ok; 1 rejects found, with --fail-on-reject; 2 usage or configuration; 3 environment (missing extra,
-engine, device, or a fault of our own); 130 interrupted. An error is one line on stderr; where the command was given
---json it is one JSON object there: {"error": {"code": ..., "message": ...}}.
+Exit codes: 0 ok; 1 rejects found or output cut off, with --fail-on-reject; 2 usage or configuration; 3 environment
+(missing extra, engine, device, or a fault of our own); 130 interrupted. An error is one line on stderr; where the
+command was given --json it is one JSON object there: {"error": {"code": ..., "message": ...}}.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class _LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, _, rest = super().resolve_command(ctx, args)
         ctx.meta["rasant.json"] = "--json" in rest
+        ctx.meta["rasant.gate"] = "--fail-on-reject" in rest
         point = _find(name) if name is not None else None
         try:
             return name, None if point is None else _command(point), rest
@@ -85,7 +86,7 @@ class _LazyGroup(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:  # the reader of our output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+            raise typer.Exit(1 if ctx.meta.get("rasant.gate") else 0) from None  # a gate that did not finish is shut
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except Exception as error:

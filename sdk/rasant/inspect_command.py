@@ -61,6 +61,8 @@ def inspect(
             if overlay is not None and frame is not None:
                 _draw(overlay, frame, inspection)
         log.summary(time.perf_counter() - begin, inspector.status.engine)
+        if opened.note:
+            typer.echo(f"rasant: {uri}: {opened.note}", err=True)
     if not log.verdicts:
         raise SourceError(f"{uri} gave no frame; there is nothing to decide")
     if fail_on_reject and set(log.verdicts) != {Verdict.PASS}:

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -150,3 +153,31 @@ def test_real_captures_get_a_line_each(tmp_path: Path, captures: Path, name: str
     assert len(found) >= 3
     assert {line["verdict"] for line in found} <= {"PASS", "REJECT", "UNKNOWN"}
     assert all(line["reason"].startswith("E_") == (line["verdict"] == "UNKNOWN") for line in found)
+
+
+@pytest.mark.parametrize(("options", "code"), [([], 0), (["--fail-on-reject"], 1)])
+def test_a_reader_that_leaves_does_not_open_the_gate(
+    bundle: Path, folder: Path, options: list[str], code: int
+) -> None:
+    """Whoever reads the lines may stop; but frames that nobody saw are no PASS for --fail-on-reject."""
+    for path in (*folder.glob("*/001.png"), *folder.glob("*/003.png")):
+        path.unlink()  # only good plates are left
+    reader, writer = os.pipe()
+    os.close(reader)
+    call = [sys.executable, "-c", "from rasant.cli import main; main()", "inspect", str(bundle), f"folder:{folder}"]
+    try:
+        done = subprocess.run([*call, "--json", *options], stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    finally:
+        os.close(writer)
+    assert done.returncode == code, done.stderr.decode()
+
+
+def test_a_sources_note_is_said_on_stderr(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recording that was cut short must not look complete."""
+    from rasant.sensors.folder import FolderSource
+
+    opened = FolderSource(folder)
+    opened.note = "cut short"
+    monkeypatch.setattr("rasant.sensors.open_source", lambda uri: opened)
+    result = RUN.invoke(app, ["inspect", str(bundle), f"folder:{folder}", "--json"])
+    assert result.exit_code == 0 and "cut short" in result.stderr and "cut short" not in result.stdout
