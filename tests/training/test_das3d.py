@@ -7,9 +7,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from rasant.errors import ConfigError
+from rasant_training.method import load_method, load_preset
 from rasant_training.methods.das3d.losses import das3d_losses
 from rasant_training.methods.das3d.model import CHANNELS, Das3d, Das3dExport
 from rasant_training.methods.das3d.recipe import Das3dLoss, Das3dNetwork
+from rasant_training.recipe import apply_changes
 
 PAPER = {"form": "paper", "stem": 1, "multipliers": (1, 2, 4, 8, 8), "discriminator_multipliers": (1, 2, 4, 8, 8, 8)}
 BOTH = ("color", "depth")
@@ -87,3 +90,24 @@ def test_every_parameter_learns() -> None:
     das3d_losses(model(batch), batch, Das3dLoss())["total"].backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert silent == []
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("network", "form", "papper"), ("network", "multipliers", [1, 2]), ("synthesis", "dropout", 5.0),
+        ("synthesis", "sigma_px", [0.0, 1.0]), ("synthesis", "lattice", [5, 2]), ("loss", "focal", -1.0),
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused_by_their_place(table: str, key: str, value: object) -> None:
+    """A setting that would fail or do nothing later is refused when the recipe is read."""
+    with pytest.raises(ConfigError, match=f"settings.{table}.{key}"):
+        apply_changes(load_preset("das3d", "edge"), {"settings": {table: {key: value}}}, "test")
+
+
+@pytest.mark.parametrize(("table", "key", "value"), [("data", "crop", 100), ("preprocess", "size", [100, 256])])
+def test_an_image_size_that_does_not_fit_the_levels_is_refused(table: str, key: str, value: object) -> None:
+    """Sizes are multiples of what the deepest level needs; the error names the multiple."""
+    recipe = apply_changes(load_preset("das3d", "edge"), {table: {key: value}}, "test")
+    with pytest.raises(ConfigError, match=f"{table}.{key} must be a multiple of 32"):
+        load_method("das3d").build(recipe)

@@ -77,7 +77,7 @@ class Das3d(nn.Module):
         return torch.cat([*full, self.up(torch.cat(half, dim=1))], dim=1)
 
     def forward(self, images: dict[str, Tensor]) -> Outputs:
-        """images: modality -> (N, C, H, W) in network range; H and W divisible by 32 * stem."""
+        """images: modality -> (N, C, H, W) in network range; H and W divisible by stem * 2 ** (levels - 1)."""
         passes = {name: self.reconstruct[name](self._gather(images[name])) for name in self.modalities}
         logits = self.discriminate(self.fuse(list(passes.values())))
         if self.stem > 1:
