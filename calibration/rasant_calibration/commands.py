@@ -46,7 +46,7 @@ def decide(manifest: rasant.Manifest, choice: ThresholdChoice, data_sha256: str)
 def threshold(
     bundle: Annotated[Path, typer.Argument(help="The bundle (.rasant) to calibrate.")],
     source: Annotated[str, typer.Argument(help="Good parts, e.g. dataset:parts/bracket?split=validation.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the calibrated bundle.")],
+    output: Annotated[Path, typer.Option("-o", "--out", "--output", help="Where to write the calibrated bundle.")],
     false_reject: Annotated[float, typer.Option(help="Target share of good parts that may be rejected.")] = 0.05,
     confidence: Annotated[float, typer.Option(help="Level of the reported interval.")] = 0.95,
     margin: Annotated[
