@@ -175,5 +175,5 @@ def _report(out: Path, exported: OnnxExport, golden: Golden, manifest: Manifest,
         "parity_max_abs": record.max_abs,
         "parity_mean_abs": record.mean_abs,
         "threshold": None,
-        "next": f"rasant calibrate threshold {out} SOURCE",
+        "next": f"rasant calibrate threshold {out} SOURCE -o STATION.rasant",
     }
