@@ -56,7 +56,6 @@ def save(
 def _load(path: Path) -> tuple[dict[str, torch.Tensor], Progress]:
     from safetensors.torch import load as from_bytes
 
-
     try:
         content = path.read_bytes()
     except OSError as error:

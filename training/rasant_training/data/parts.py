@@ -20,7 +20,7 @@ from rasant_training.recipe import DataRecipe
 
 __all__ = ["PreparedParts", "good_frames", "prepare_parts", "with_split"]
 
-LABELLED = ("dataset", "mvtec3d", "eyecandies")  # schemes with splits and labels
+LABELLED = ("dataset", "mvtec3d")  # schemes with splits and labels
 
 HEIGHT_SPAN = 0.8  # rule "height_range" maps low..high to 0.1..0.9
 FLOOR = 0.1
