@@ -19,4 +19,10 @@ rasant export runs/casting-whole -o runs/casting.rasant
 rasant calibrate threshold runs/casting.rasant "dataset:$relief/casting?split=validation" --false-reject 0.1 \
     -o examples/casting.rasant
 rasant record "dataset:$relief/casting?split=test" examples/casting-test.mcap --compress png
+python - "$relief/casting/meta.json" > examples/casting-test.meta.json << 'LEVELS'
+import json, sys
+records = [record for record in json.load(open(sys.argv[1])) if record["id"].startswith("test/")]
+rows = [json.dumps({key: r[key] for key in ("id", "type", "severity", "level") if key in r}) for r in records]
+print("[\n" + ",\n".join(rows) + "\n]")
+LEVELS
 rasant evaluate examples/casting.rasant "dataset:$relief/casting" --baseline train-mean --report build/casting.html
