@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rasant.errors import ConfigError
+from rasant.synthesis.augment import augment_texture
 
-__all__ = ["FolderTextures", "foreign_texture", "tinted"]
+__all__ = ["FolderTextures", "augmented", "foreign_texture", "tinted"]
 
 Image = npt.NDArray[np.float32]
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
@@ -44,6 +45,15 @@ def tinted(color: Image, random: np.random.Generator) -> Image:
     hue = (1.0 + random.uniform(-0.45, 0.45, 3) * random.random()).astype(np.float32)
     offset = np.float32(random.uniform(-0.12, 0.12))
     return np.clip(color * (gain * hue) + offset, 0.0, 1.0)
+
+
+def augmented(texture: Image, random: np.random.Generator, *, count: int = 3) -> Image:
+    """A texture under `count` random operations of DRAEM's list, for pictures that are few or alike: photographs.
+
+    texture: (H, W, 3) float32 in [0, 1], of `foreign_texture` or `FolderTextures.crop`; so is the result, in 1/255.
+    """
+    levels = np.rint(np.clip(texture, 0.0, 1.0) * np.float32(255)).astype(np.uint8)
+    return augment_texture(levels, random, count=count).astype(np.float32) * np.float32(1 / 255)
 
 
 class FolderTextures:
