@@ -1,63 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmark is honest: peers compute what ours compute, rows have their fields, the command speaks JSON."""
+"""The benchmark takes turns, rows have their fields, the command speaks JSON; what peers compute: test_peers.py."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from rasant.bench import peers_depth, peers_metrics, peers_perlin, peers_post
-from rasant.bench.case import Case, copy_of, measure
-from rasant.bench.ops import rows
+from rasant.bench.case import Case, Peer, copy_of, measure
+from rasant.bench.ops import OPERATIONS, rows
 from rasant.cli import app
-from rasant.ops.fill import fill_holes
-from rasant.ops.ranking import rank_maps
-from rasant.ops.score import score_map
 
 FIELDS = {"op", "size", "threads", "ms", "peer", "peer_ms", "ratio", "bound_ms", "bound_ratio", "target", "target_ms"}
-
-
-def test_the_score_peer_computes_the_score() -> None:
-    """numpy and cv2.blur give our score within 1e-6, and count the same non-finite pixels."""
-    values = peers_post.logits()
-    score, bad = peers_post.score_peer(values)
-    assert score == pytest.approx(score_map(values, kernel=peers_post.KERNEL).score, abs=1e-6) and bad == 0
-
-
-def test_the_ranking_peer_computes_the_figures() -> None:
-    """The argsort gives our AUROC and AUPRO, on maps with and without ties."""
-    maps, truths = peers_metrics.labelled_maps(12, 96)
-    for scores in (maps, np.round(maps * 50) / np.float32(50)):
-        ranking = rank_maps(scores, truths)
-        expected = (ranking.auroc(), ranking.aupro((0.3,))[0])
-        assert peers_metrics.numpy_auroc_aupro(scores, truths) == pytest.approx(expected, abs=1e-9)
-
-
-def test_the_depth_peers_compute_the_stages() -> None:
-    """Filled depth agrees within a micrometre; the border's plane is the one that the part was made with."""
-    depth = peers_depth.domed_part()
-    assert np.abs(fill_holes(depth, passes=3) - peers_depth.neighbour_mean(depth, 3)).max() < 1e-6
-    rays = ((np.arange(800) - 399.5) / 900).astype(np.float32)
-    normal, offset = peers_depth.border_plane(depth, rays)
-    assert abs(offset) == pytest.approx(0.5, abs=0.005) and abs(normal[2]) > 0.99
-    ours, *_ = peers_depth.cases(1)
-    ours.ours()
-    chain = peers_depth.peer_chain(depth, rays)
-    assert chain.shape == (256, 256) and chain.max() == pytest.approx(0.58, abs=0.03) and np.median(chain[:20]) == 0
-
-
-def test_the_perlin_peer_is_perlin_noise() -> None:
-    """Zero on the lattice's nodes, bounded, with the spread of the published construction."""
-    field = np.stack([peers_perlin.numpy_perlin(256, 8, np.random.default_rng(i)) for i in range(20)])
-    assert np.abs(field[:, ::32, ::32]).max() < 1e-6 and np.abs(field).max() <= 1.0
-    assert field.std() == pytest.approx(0.31, abs=0.03)
 
 
 class Clock:
@@ -78,13 +36,30 @@ def test_measure_takes_turns_and_finds_ratios(monkeypatch: pytest.MonkeyPatch) -
     """The best of each is compared, per unit of work, and the target judged; the bound is not zero."""
     clock = Clock()
     monkeypatch.setattr("rasant.bench.case.time", clock)
-    case = Case(
-        "nap", "1", clock.takes(2e-3), "longer nap", clock.takes(1e-2), 4096, target=3.0, count=2
-    )
-    row = measure(case, seconds=0.1)
-    assert row.ms == pytest.approx(1.0, rel=1e-5) and row.peer_ms == pytest.approx(5.0, rel=1e-5)
-    assert row.ratio == pytest.approx(5.0, rel=1e-5) and row.reached and row.bound_ms > 0
-    assert not measure(replace(case, target=6.0), seconds=0.01).reached
+    peers = (Peer("longer nap", clock.takes(1e-2), 3.0), Peer("long nap", clock.takes(4e-3), 3.0))
+    longer, long = measure("nap", "1", Case(clock.takes(2e-3), peers, 4096, count=2), seconds=0.1)
+    assert longer.ms == long.ms == pytest.approx(1.0, rel=1e-5) and longer.peer_ms == pytest.approx(5.0, rel=1e-5)
+    assert longer.ratio == pytest.approx(5.0, rel=1e-5) and long.ratio == pytest.approx(2.0, rel=1e-5)
+    assert longer.reached and long.reached is False and longer.bound_ms > 0
+
+
+def test_a_slow_peer_runs_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that takes longer than the time for the whole case warms up and is measured once."""
+    clock, calls = Clock(), []
+    monkeypatch.setattr("rasant.bench.case.time", clock)
+    slow = clock.takes(7.0)
+    peer = Peer("sleeper", lambda: (calls.append(1), slow()))
+    (row,) = measure("nap", "1", Case(clock.takes(1e-3), (peer,), 4096), seconds=0.1)
+    assert len(calls) == 2 and row.peer_ms == pytest.approx(7e3, rel=1e-5) and row.reached is None
+
+
+def test_every_operation_can_be_made() -> None:
+    """Each line of the benchmark builds its smallest case, ours runs, and there is a peer."""
+    for op in OPERATIONS:
+        if op.name != "auroc+aupro":
+            case = op.make(min(op.sizes), 1)
+            case.ours()
+            assert case.peers and case.moved > 0 and op.size_name(min(op.sizes))
 
 
 def test_the_bound_moves_its_bytes() -> None:
@@ -103,17 +78,19 @@ def _time(call) -> float:
 def test_rows_keep_opencvs_threads() -> None:
     """OpenCV runs with our number of threads while it is measured, and with its own afterwards."""
     before = cv2.getNumThreads()
-    found = list(rows(1, seconds=0.01, only="regions"))
-    assert [row.op for row in found] == ["regions"] and cv2.getNumThreads() == before
+    found = list(rows(1, seconds=0.01, only="regions", sizes=("256x256",)))
+    assert {(row.op, row.size) for row in found} == {("regions", "256x256, 3 regions")}
+    assert cv2.getNumThreads() == before
 
 
 def test_the_command_prints_json_and_a_table() -> None:
     """--json is one object a line with every field; without it a table with a line each; a typo is a usage error."""
-    lines = CliRunner().invoke(app, ["bench", "--ops", "--only", "score", "--seconds", "0.01", "--json"]).output
-    (row,) = (json.loads(line) for line in lines.splitlines())
-    assert set(row) > FIELDS and row["op"] == "score" and row["target"] == 1.4
-    table = CliRunner().invoke(app, ["bench", "--only", "regions", "--seconds", "0.01"]).output.splitlines()
-    assert len(table) == 2 and table[0].startswith("operation")
+    only = ["bench", "--only", "score", "--sizes", "256x256", "--seconds", "0.01"]
+    lines = CliRunner().invoke(app, [*only, "--ops", "--json"]).output
+    naive, best = (json.loads(line) for line in lines.splitlines())
+    assert set(naive) > FIELDS and best["op"] == "score" and best["target"] == 1.4 and "naive" in naive["peer"]
+    table = CliRunner().invoke(app, only).output.splitlines()
+    assert len(table) == 3 and table[0].startswith("operation")
     assert CliRunner().invoke(app, ["bench", "--only", "nothing"]).exit_code == 2
 
 
@@ -128,25 +105,3 @@ def test_a_bundle_is_timed_stage_by_stage(tiny_bundle: Path) -> None:
     for values in found["stages_ms"].values():
         assert 0 <= values["p50"] <= values["p90"] <= values["p95"]
     assert CliRunner().invoke(app, ["bench", str(tiny_bundle), "--ops"]).exit_code == 2
-
-
-@pytest.mark.bench
-def test_score_against_torch() -> None:
-    """softmax + avg_pool2d(21) + max, as DRAEM's program has them: ours is at least 150 times as fast."""
-    torch = pytest.importorskip("torch")
-    values = peers_post.logits()
-    batch = torch.from_numpy(values)[None]
-    raw, pooled = np.empty((256, 256), np.float32), np.empty((256, 256), np.float32)
-
-    def peer() -> float:
-        probability = torch.softmax(batch, dim=1)[:, 1:]
-        return float(torch.nn.functional.avg_pool2d(probability, 21, stride=1, padding=10).max())
-
-    torch.set_num_threads(1)
-    case = Case(
-        "score", "256x256", lambda: score_map(values, kernel=21, out_raw=raw, out_pooled=pooled), "torch", peer, 1 << 20
-    )
-    row = measure(case)
-    print(f"score {row.ms:.3f} ms, torch {row.peer_ms:.3f} ms, ratio {row.ratio:.0f}")
-    assert peer() == pytest.approx(score_map(values, kernel=21).score, abs=1e-6)
-    assert row.ratio >= 150

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One comparison: ours, a peer that computes the same, and the bytes that must move; timed in turns."""
+"""One operation beside its peers: ours, programs that compute the same, and the bytes that must move, in turns."""
 
 from __future__ import annotations
 
@@ -10,36 +10,59 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Case", "Row", "copy_of", "measure"]
+__all__ = ["SIZES", "Case", "Operation", "Peer", "Row", "Size", "copy_of", "measure", "size_text"]
 
 Call = Callable[[], object]
+Size = tuple[int, int]  # rows, columns
+
+SIZES: tuple[Size, ...] = ((256, 256), (512, 512), (480, 640), (800, 800), (720, 1280))
 SHORTEST_S = 5e-4  # a repeat lasts about this long: the clock does not count, and a busy machine seldom interrupts it
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """What is compared. `count` units of work are done by each call; times are given for one of them.
+class Peer:
+    """Another program for the same result. `name` says what it is; target: what peer / ours should reach."""
 
+    name: str
+    call: Call
+    target: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An operation made ready at one size. `count` units of work are done by each call; times are given for one.
+
+    peers: the naive form (the formula as papers' programs write it, fresh arrays and all), and the best assembly of
+        numpy and OpenCV calls that we could write, which reuses its buffers as ours does.
     moved: bytes that any implementation reads and writes at least once in a unit; their memcpy is the bound.
-    target: what the ratio peer / ours should reach; target_ms: what our time should not exceed on one thread of the
-        reference machine (2 vCPU Xeon, AVX-512, 2.5 GHz).
+    target_ms: what our time should not exceed on one thread of the reference machine (2 vCPU Xeon, AVX-512, 2.5 GHz).
     """
 
-    op: str
-    size: str
     ours: Call
-    peer: str
-    peer_call: Call
+    peers: tuple[Peer, ...]
     moved: int
-    target: float | None = None
     target_ms: float | None = None
-    threads: int = 1
     count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Operation:
+    """A line of the benchmark: `make(size, threads)` gives the case, for each of `sizes` and any other size."""
+
+    name: str
+    make: Callable[[Size, int], Case]
+    sizes: tuple[Size, ...] = SIZES
+    note: str = ""  # what the size does not say, such as "3 passes"
+    threaded: bool = True  # False: ours runs in the calling thread alone
+
+    def size_name(self, size: Size) -> str:
+        """`640x480, 3 passes`."""
+        return ", ".join(filter(None, (size_text(size), self.note)))
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """The answer for one case; milliseconds. ratio: peer / ours; bound_ratio: ours / bound."""
+    """The answer for one operation, size and peer; milliseconds. ratio: peer / ours; bound_ratio: ours / bound."""
 
     op: str
     size: str
@@ -52,7 +75,12 @@ class Row:
     bound_ratio: float
     target: float | None
     target_ms: float | None
-    reached: bool | None  # None without a target
+    reached: bool | None  # ratio >= target; None without one
+
+
+def size_text(size: Size) -> str:
+    """Width x height, as a camera's data sheet has it."""
+    return f"{size[1]}x{size[0]}"
 
 
 def copy_of(moved: int) -> Call:
@@ -62,37 +90,37 @@ def copy_of(moved: int) -> Call:
     return lambda: np.copyto(target, source)
 
 
-def measure(case: Case, seconds: float = 1.0, rounds: int = 3) -> Row:
-    """The best of many short repeats, ours, peer and bound in turns, for about `seconds` and at least `rounds` rounds.
+def measure(op: str, size: str, case: Case, *, threads: int = 1, seconds: float = 1.0, rounds: int = 3) -> list[Row]:
+    """One row for each peer: the best of many short repeats, ours, peers and bound in turns.
 
+    Turns take about `seconds` and are at least `rounds`; a peer whose call alone takes that long runs twice.
     Turns make a ratio that a busy machine hardly changes; the best is what the code can do.
     """
-    calls = (case.ours, case.peer_call, copy_of(case.moved * case.count))
-    repeats = [_repeats(call) for call in calls]
+    calls = (case.ours, copy_of(case.moved * case.count), *(peer.call for peer in case.peers))
+    first = [_seconds(call) for call in calls]  # warms up
     best = [float("inf")] * len(calls)
     end = time.perf_counter() + seconds
     for turn in itertools.count():
         if turn >= rounds and time.perf_counter() > end:
             break
         for i, call in enumerate(calls):
-            best[i] = min(best[i], _seconds(call, repeats[i]))
-    ours, peer, bound = (1e3 * value / case.count for value in best)
-    ratio = peer / ours
-    reached = None if case.target is None else ratio >= case.target
+            if turn > 0 and best[i] > seconds:
+                continue
+            best[i] = min(best[i], _seconds(call, max(1, round(SHORTEST_S / max(min(first[i], best[i]), 1e-7)))))
+    ours, bound, *others = (1e3 * value / case.count for value in best)
+    return [_row(op, size, threads, case, peer, ours, ms, bound) for peer, ms in zip(case.peers, others, strict=True)]
+
+
+def _row(op: str, size: str, threads: int, case: Case, peer: Peer, ours: float, ms: float, bound: float) -> Row:
+    ratio = ms / ours
+    reached = None if peer.target is None else ratio >= peer.target
     return Row(
-        case.op, case.size, case.threads, ours, case.peer, peer, ratio, bound, ours / bound, case.target,
-        case.target_ms, reached,
-    )  # fmt: skip
+        op, size, threads, ours, peer.name, ms, ratio, bound, ours / bound, peer.target, case.target_ms, reached
+    )
 
 
-def _seconds(call: Call, repeats: int) -> float:
+def _seconds(call: Call, repeats: int = 1) -> float:
     begin = time.perf_counter()
     for _ in range(repeats):
         call()
     return (time.perf_counter() - begin) / repeats
-
-
-def _repeats(call: Call) -> int:
-    """How many calls fill a repeat; the first call, which warms up, does not count."""
-    call()
-    return max(1, round(SHORTEST_S / max(_seconds(call, 1), 1e-7)))

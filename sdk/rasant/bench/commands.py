@@ -15,7 +15,7 @@ from rasant.errors import ConfigError
 
 __all__ = ["bench"]
 
-HEAD = f"{'operation':<12} {'size':<27} {'ms':>8} {'peer ms':>9} {'ratio':>8} {'target':>8} {'x bound':>8}  peer"
+HEAD = f"{'operation':<12} {'size':<24} {'ms':>9} {'peer ms':>9} {'ratio':>8} {'target':>8} {'x bound':>8}  peer"
 
 
 def bench(
@@ -23,6 +23,7 @@ def bench(
     source: Annotated[str, typer.Argument(help="Where the bundle's frames come from.")] = "synthetic:plate",
     ops: Annotated[bool, typer.Option("--ops", help="Time the operations (the default without a bundle).")] = False,
     only: Annotated[str, typer.Option("--only", help="Only operations whose name holds this.")] = "",
+    sizes: Annotated[str, typer.Option("--sizes", help="Only these, e.g. 256x256,640x480.")] = "",
     seconds: Annotated[float, typer.Option("--seconds", min=0.01, help="Time for each operation.")] = 1.0,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames to inspect with the bundle.")] = 100,
     engine: Annotated[str, typer.Option("--engine", help="The bundle's engine; see rasant doctor.")] = "auto",
@@ -34,12 +35,12 @@ def bench(
     Ratios are peer / ours, measured in turns in one process; "x bound" is our time over a memcpy of the same bytes.
     A target belongs to one thread of the reference machine (2 vCPU Xeon, AVX-512, 2.5 GHz).
 
-    Example: rasant bench --ops --only score --json
+    Example: rasant bench --ops --only score --sizes 256x256 --json
     """
     if bundle is not None and ops:
         raise ConfigError("--ops times the operations and takes no bundle; leave one of them out")
     if bundle is None:
-        _bench_ops(max(threads, 1), seconds, only, as_json)
+        _bench_ops(max(threads, 1), seconds, only, tuple(sizes.split(",")) if sizes else (), as_json)
         return
     from rasant.bench.bundle import bench_bundle
 
@@ -47,23 +48,24 @@ def bench(
     typer.echo(json.dumps(result) if as_json else _stages(result))
 
 
-def _bench_ops(threads: int, seconds: float, only: str, as_json: bool) -> None:
-    from rasant.bench.ops import rows
+def _bench_ops(threads: int, seconds: float, only: str, sizes: tuple[str, ...], as_json: bool) -> None:
+    from rasant.bench.ops import OPERATIONS, rows
 
     if not as_json:
         typer.echo(HEAD)
     count = 0
-    for count, row in enumerate(rows(threads, seconds=seconds, only=only), 1):  # noqa: B007
+    for count, row in enumerate(rows(threads, seconds=seconds, only=only, sizes=sizes), 1):  # noqa: B007
         typer.echo(json.dumps(asdict(row)) if as_json else _line(row))
     if count == 0:
-        raise ConfigError(f"no operation has {only!r} in its name; run rasant bench without --only for the list")
+        names = ", ".join(sorted({op.name for op in OPERATIONS}))
+        raise ConfigError(f"nothing to time for --only {only!r} --sizes {','.join(sizes)!r}; operations: {names}")
 
 
 def _line(row: Row) -> str:
     wanted = "" if row.target is None else f"{row.target:.2f}"
     mark = {None: " ", True: "+", False: "-"}[row.reached]
     return (
-        f"{row.op:<12} {row.size:<27} {row.ms:>8.3f} {row.peer_ms:>9.3f} {row.ratio:>8.2f} {wanted:>7}{mark} "
+        f"{row.op:<12} {row.size:<24} {row.ms:>9.3f} {row.peer_ms:>9.3f} {row.ratio:>8.2f} {wanted:>7}{mark} "
         f"{row.bound_ratio:>8.1f}  {row.peer}"
     )
 

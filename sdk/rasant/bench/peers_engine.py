@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from rasant.bench.case import Case, Operation, Peer, Size
 from rasant.engines import open_engine
 
-__all__ = ["TARGET", "engine_pair", "small_network"]
+__all__ = ["OPERATIONS", "TARGET", "engine_pair", "small_network"]
 
-TARGET = 1.05  # median time of ours over ONNX Runtime's own
+TARGET = 1.05  # time of ours over ONNX Runtime's own
 
 
 def small_network(size: tuple[int, int] = (64, 64), width: int = 16) -> bytes:
@@ -81,3 +82,12 @@ def engine_pair(model: bytes | None = None, *, threads: int = 1) -> tuple[Callab
     if any(not np.array_equal(array, engine.outputs[name]) for name, array in outputs.items()):
         raise EngineError("the engine and ONNX Runtime itself differ on the same graph and input; please report this")
     return engine.infer, peer
+
+
+def _engine(size: Size, threads: int) -> Case:
+    ours, peer = engine_pair(small_network(size), threads=threads)
+    pixels = size[0] * size[1]
+    return Case(ours, (Peer("onnxruntime, bound buffers", peer, 1 / TARGET),), moved=4 * pixels * (4 + 2))
+
+
+OPERATIONS = (Operation("engine", _engine, sizes=((64, 64),), note="4 convolutions"),)
