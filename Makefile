@@ -7,14 +7,18 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 NATIVE := CMakeLists.txt $(wildcard csrc/*/*.hpp csrc/*/*.cpp csrc/*/*.cu)
+# What a development build compiles: the kernels for one GPU architecture (where nvcc is found), and the emulator.
+CUDA_ARCHITECTURES ?= 87-real
+BUILD := --config-settings=cmake.define.RASANT_EMU=ON \
+         --config-settings=cmake.define.RASANT_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)
 # One thread a test process: two processes fill the two cores that the suite is planned for.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench wheel docs clean
+.PHONY: help demo test lint bench wheel sanitize cuda-check docs clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 $(VENV)/tools.stamp: constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,7 +26,7 @@ $(VENV)/tools.stamp: constraints.txt
 	@touch $@
 
 $(VENV)/installed.stamp: $(VENV)/tools.stamp pyproject.toml $(NATIVE)
-	$(PIP) --no-build-isolation --editable '.[training,calibration,dev]'
+	$(PIP) --no-build-isolation $(BUILD) --editable '.[training,calibration,dev]'
 	@touch $@
 
 demo: $(VENV)/installed.stamp  ## inspect a recording; writes pictures and a report to build/demo
@@ -43,6 +47,12 @@ bench: $(VENV)/installed.stamp  ## time the operations against numpy and OpenCV 
 wheel: $(VENV)/installed.stamp  ## build a wheel into dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	@ls -l dist
+
+sanitize: $(VENV)/installed.stamp  ## the native tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(BIN)/python tests/native/sanitize.py
+
+cuda-check: $(VENV)/installed.stamp  ## compile the kernels for every GPU architecture, and list what the library holds
+	$(BIN)/python tests/native/cuda_check.py
 
 docs: $(VENV)/installed.stamp  ## write docs/reference from the source, and check every link
 	$(BIN)/python docs/reference/make.py

@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "arrays.hpp"
+#include "bindings/arrays.hpp"
 #include "ops/background.hpp"
 
 namespace rasant {
@@ -23,7 +23,7 @@ py::tuple answer(const PlaneFit& fit) {
 }
 
 // depth (H, W) float32 metres.
-py::tuple fit_plane_ransac(const py::array& depth, const Camera& camera, int border_px, double inlier_m, int sample,
+py::tuple fit_plane_ransac(const HostArray& depth, const Camera& camera, int border_px, double inlier_m, int sample,
                            int hypotheses, std::uint64_t seed) {
   require<float>(depth, "depth", 2);
   const auto image = view<float>(depth);
@@ -36,7 +36,7 @@ py::tuple fit_plane_ransac(const py::array& depth, const Camera& camera, int bor
 }
 
 // Four (x, y, z, count), corners in the order top left, top right, bottom left, bottom right.
-py::list corner_points(const py::array& depth, const Camera& camera, int patch) {
+py::list corner_points(const HostArray& depth, const Camera& camera, int patch) {
   require<float>(depth, "depth", 2);
   CornerPoint corners[4];
   corner_points_cpu(view<float>(depth), pinhole(camera), patch, corners);
@@ -59,12 +59,12 @@ struct HeightArrays {
   ImageView<std::uint8_t> foreground;
 };
 
-ImageView<std::uint8_t> bytes(py::array& mask) {
+ImageView<std::uint8_t> bytes(const HostArray& mask) {
   return {static_cast<std::uint8_t*>(mask.mutable_data()), static_cast<int>(mask.shape(0)),
           static_cast<int>(mask.shape(1)), 1, static_cast<std::ptrdiff_t>(mask.shape(1))};
 }
 
-HeightArrays height_arrays(const py::array& depth, py::array& height, py::array& foreground) {
+HeightArrays height_arrays(const HostArray& depth, const HostArray& height, const HostArray& foreground) {
   require<float>(depth, "depth", 2);
   require<float>(height, "out_height", 2, true);
   require<bool>(foreground, "out_foreground", 2, true);
@@ -74,17 +74,17 @@ HeightArrays height_arrays(const py::array& depth, py::array& height, py::array&
   return {view<float>(depth), mutable_view<float>(height), bytes(foreground)};
 }
 
-void height_above_plane(const py::array& depth, const std::array<double, 3>& normal, double offset,
-                        const Camera& camera, float threshold_m, py::array out_height, py::array out_foreground,
-                        int threads) {
+void height_above_plane(const HostArray& depth, const std::array<double, 3>& normal, double offset,
+                        const Camera& camera, float threshold_m, const HostArray& out_height,
+                        const HostArray& out_foreground, int threads) {
   const auto a = height_arrays(depth, out_height, out_foreground);
   const Plane plane{{normal[0], normal[1], normal[2]}, offset};
   py::gil_scoped_release release;
   height_above_plane_cpu(a.depth, plane, pinhole(camera), threshold_m, a.height, a.foreground, threads);
 }
 
-void height_above_corners(const py::array& depth, const std::array<double, 4>& corners, float threshold_m,
-                          py::array out_height, py::array out_foreground, int threads) {
+void height_above_corners(const HostArray& depth, const std::array<double, 4>& corners, float threshold_m,
+                          const HostArray& out_height, const HostArray& out_foreground, int threads) {
   const auto a = height_arrays(depth, out_height, out_foreground);
   py::gil_scoped_release release;
   height_above_corners_cpu(a.depth, {corners[0], corners[1], corners[2], corners[3]}, threshold_m, a.height,
@@ -92,7 +92,7 @@ void height_above_corners(const py::array& depth, const std::array<double, 4>& c
 }
 
 // foreground and out (H, W) bool, depth (H, W) float32 metres. Returns the number of pixels kept.
-std::int64_t keep_largest(const py::array& foreground, const py::array& depth, float step_m, py::array out) {
+std::int64_t keep_largest(const HostArray& foreground, const HostArray& depth, float step_m, const HostArray& out) {
   require<bool>(foreground, "foreground", 2);
   require<float>(depth, "depth", 2);
   require<bool>(out, "out", 2, true);

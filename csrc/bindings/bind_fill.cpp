@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "arrays.hpp"
+#include "bindings/arrays.hpp"
 #include "ops/fill.hpp"
 
 namespace rasant {
 namespace {
 
 // depth and out (H, W) float32, apart from each other.
-void fill_holes(const py::array& depth, int passes, bool clamp, py::array out, int threads) {
+void fill_holes(const HostArray& depth, int passes, bool clamp, const HostArray& out, int threads) {
   require<float>(depth, "depth", 2);
   require<float>(out, "out", 2, true);
   require_shape(out, "out", {depth.shape(0), depth.shape(1)});
@@ -18,10 +18,10 @@ void fill_holes(const py::array& depth, int passes, bool clamp, py::array out, i
 }
 
 // depth (H, W) uint16 or float32, out (H, W) float32.
-void to_metres(const py::array& depth, float scale, py::array out, int threads) {
-  const bool counts = py::isinstance<py::array_t<std::uint16_t>>(depth);
-  check<BadDtype>(counts || py::isinstance<py::array_t<float>>(depth), "depth must be uint16 counts or float32, got ",
-                  describe(depth), "; convert it once with depth.astype(...)");
+void to_metres(const HostArray& depth, float scale, const HostArray& out, int threads) {
+  const bool counts = depth.is<std::uint16_t>();
+  check<BadDtype>(counts || depth.is<float>(), "depth must be uint16 counts or float32, got ", describe(depth),
+                  "; convert it once with depth.astype(...)");
   counts ? require<std::uint16_t>(depth, "depth", 2) : require<float>(depth, "depth", 2);
   require<float>(out, "out", 2, true);
   require_shape(out, "out", {depth.shape(0), depth.shape(1)});

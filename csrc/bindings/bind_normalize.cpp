@@ -3,16 +3,16 @@
 
 #include <optional>
 
-#include "arrays.hpp"
+#include "bindings/arrays.hpp"
 #include "ops/normalize.hpp"
 
 namespace rasant {
 namespace {
 
-using Mask = std::optional<py::array>;
+using Mask = std::optional<HostArray>;
 
 // An empty view where there is no mask.
-ImageView<const std::uint8_t> mask_view(const Mask& mask, const py::array& value) {
+ImageView<const std::uint8_t> mask_view(const Mask& mask, const HostArray& value) {
   if (!mask) return {};
   require<bool>(*mask, "foreground", 2);
   require_shape(*mask, "foreground", {value.shape(0), value.shape(1)});
@@ -21,7 +21,7 @@ ImageView<const std::uint8_t> mask_view(const Mask& mask, const py::array& value
 }
 
 // (count, low, high, mean) of the used pixels.
-py::tuple measure(const py::array& value, const Mask& foreground, int threads) {
+py::tuple measure(const HostArray& value, const Mask& foreground, int threads) {
   require<float>(value, "value", 2);
   const auto mask = mask_view(foreground, value);
   const auto image = view<float>(value);
@@ -34,7 +34,7 @@ py::tuple measure(const py::array& value, const Mask& foreground, int threads) {
 }
 
 // (low, high), or None without a used pixel.
-py::object percentiles(const py::array& value, const Mask& foreground, double low_percent, double high_percent) {
+py::object percentiles(const HostArray& value, const Mask& foreground, double low_percent, double high_percent) {
   require<float>(value, "value", 2);
   const auto mask = mask_view(foreground, value);
   const auto image = view<float>(value);
@@ -49,7 +49,7 @@ py::object percentiles(const py::array& value, const Mask& foreground, double lo
 }
 
 // (near, far) means of all valid depths.
-py::tuple two_means(const py::array& depth, int threads) {
+py::tuple two_means(const HostArray& depth, int threads) {
   require<float>(depth, "depth", 2);
   const auto image = view<float>(depth);
   TwoMeans means;
@@ -60,8 +60,8 @@ py::tuple two_means(const py::array& depth, int threads) {
   return py::make_tuple(means.near, means.far);
 }
 
-void normalize(const py::array& value, const Mask& foreground, float low, float unit, float gain, float base,
-               float fill, float floor, float ceiling, int levels, py::array out, int threads) {
+void normalize(const HostArray& value, const Mask& foreground, float low, float unit, float gain, float base,
+               float fill, float floor, float ceiling, int levels, const HostArray& out, int threads) {
   require<float>(value, "value", 2);
   require<float>(out, "out", 2, true);
   require_shape(out, "out", {value.shape(0), value.shape(1)});

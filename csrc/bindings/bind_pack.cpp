@@ -11,7 +11,7 @@ namespace rasant {
 namespace {
 
 // (1, channels, h, w) as channels * h rows of w.
-ImageView<float> planes(py::array& out, const char* name, int channels) {
+ImageView<float> planes(const HostArray& out, const char* name, int channels) {
   require<float>(out, name, 4, true);
   check<BadShape>(out.shape(0) == 1 && out.shape(1) == channels, name, " must be (1, ", channels, ", h, w), got ",
                   describe(out), "; allocate it with that shape");
@@ -33,8 +33,9 @@ void bind_pack(pybind11::module_& m) {
   using namespace rasant;
   m.def(
       "pack_color",
-      [](const py::array& color, const std::array<int, 3>& channel, const std::array<float, 3>& gain,
-         const std::array<float, 3>& offset, const std::string& interpolation, py::array out_color, int threads) {
+      [](const HostArray& color, const std::array<int, 3>& channel, const std::array<float, 3>& gain,
+         const std::array<float, 3>& offset, const std::string& interpolation, const HostArray& out_color,
+         int threads) {
         require<std::uint8_t>(color, "color", 3);
         check<BadShape>(color.shape(2) == 3, "color must be (H, W, 3), got ", describe(color),
                         "; drop alpha or repeat grey three times");
@@ -53,7 +54,7 @@ void bind_pack(pybind11::module_& m) {
       py::arg("out_color"), py::arg("threads"));
   m.def(
       "pack_depth",
-      [](const py::array& depth, const std::string& interpolation, py::array out_depth, int threads) {
+      [](const HostArray& depth, const std::string& interpolation, const HostArray& out_depth, int threads) {
         require<float>(depth, "depth", 2);
         const auto how = interpolation_of(interpolation);
         const auto source = view<float>(depth);

@@ -16,7 +16,7 @@ py::array_t<T> as_array(const std::vector<T>& values) {
   return array;
 }
 
-py::dict rank_maps(const std::vector<py::array>& maps, const std::vector<py::array>& truths, int samples) {
+py::dict rank_maps(const std::vector<HostArray>& maps, const std::vector<HostArray>& truths, int samples) {
   check<BadShape>(maps.size() == truths.size(), "every map needs a truth: got ", maps.size(), " maps and ",
                   truths.size(), " truths; pass an all-False truth for a good image");
   check(samples >= 0, "samples must not be negative, got ", samples, "; pass 0 for none");

@@ -13,7 +13,7 @@ namespace {
 
 py::tuple as_tuple(const Box& box) { return py::make_tuple(box.x, box.y, box.width, box.height); }
 
-Affine affine(const py::array& matrix) {
+Affine affine(const HostArray& matrix) {
   require<double>(matrix, "frame_from_map", 2);
   require_shape(matrix, "frame_from_map", {2, 3});
   Affine a{};
@@ -26,9 +26,9 @@ Affine affine(const py::array& matrix) {
 }
 
 // One tuple a region: map box, map area, peak, peak place, centre, frame box, median depth (NaN without depth).
-py::list find_regions(const py::array& pooled, float threshold, const py::array& frame_from_map,
-                      std::pair<int, int> frame_size, const std::optional<py::array>& depth, int max_regions,
-                      py::array out_labels) {
+py::list find_regions(const HostArray& pooled, float threshold, const HostArray& frame_from_map,
+                      std::pair<int, int> frame_size, const std::optional<HostArray>& depth, int max_regions,
+                      const HostArray& out_labels) {
   require<float>(pooled, "pooled", 2);
   require<std::int32_t>(out_labels, "out_labels", 2, true);
   require_shape(out_labels, "out_labels", {pooled.shape(0), pooled.shape(1)});

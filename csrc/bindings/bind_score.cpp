@@ -10,8 +10,8 @@ namespace rasant {
 namespace {
 
 // Checks the three maps that both entries share; the logits or the probability have been checked before.
-ScoreMaps score_maps(const std::optional<py::array>& ignore, py::array& raw, py::array& pooled, py::ssize_t height,
-                     py::ssize_t width) {
+ScoreMaps score_maps(const std::optional<HostArray>& ignore, const HostArray& raw, const HostArray& pooled,
+                     py::ssize_t height, py::ssize_t width) {
   require<float>(raw, "out_raw", 2, true);
   require<float>(pooled, "out_pooled", 2, true);
   require_shape(raw, "out_raw", {height, width});
@@ -35,8 +35,8 @@ void bind_score(pybind11::module_& m) {
   using namespace rasant;
   m.def(
       "score_map",
-      [](const py::array& logits, int kernel, const std::optional<py::array>& ignore, py::array out_raw,
-         py::array out_pooled, int threads) {
+      [](const HostArray& logits, int kernel, const std::optional<HostArray>& ignore, const HostArray& out_raw,
+         const HostArray& out_pooled, int threads) {
         require<float>(logits, "logits", 3);
         check<BadShape>(logits.shape(0) == 2, "logits must be (2, h, w): good, defect; got ", describe(logits),
                         "; pass logits[0] of a batch of one");
@@ -54,8 +54,8 @@ void bind_score(pybind11::module_& m) {
       py::arg("threads"));
   m.def(
       "score_probability",
-      [](const py::array& probability, int kernel, const std::optional<py::array>& ignore, py::array out_raw,
-         py::array out_pooled, int threads) {
+      [](const HostArray& probability, int kernel, const std::optional<HostArray>& ignore, const HostArray& out_raw,
+         const HostArray& out_pooled, int threads) {
         require<float>(probability, "probability", 2);
         const ScoreMaps maps = score_maps(ignore, out_raw, out_pooled, probability.shape(0), probability.shape(1));
         const auto source = view<float>(probability);

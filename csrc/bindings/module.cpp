@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rasant._native: registers every operation of the list in CMakeLists.txt, and translates csrc errors once.
+// rasant._native, and with RASANT_MODULE=_emu the same over the emulator: registers every operation of the list in
+// CMakeLists.txt, and translates csrc errors once.
 #include <pybind11/pybind11.h>
 
 #include "core/error.hpp"
@@ -10,9 +11,14 @@ namespace py = pybind11;
 #include "registered_ops.inc"
 #undef RASANT_OP
 
-PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
+void bind_device(py::module_& m);
+#ifdef RASANT_EMULATED
+void bind_emulator(py::module_& m);
+#endif
+
+PYBIND11_MODULE(RASANT_MODULE, m, py::mod_gil_not_used()) {
   m.doc() = "Native operations of rasant. Use rasant.ops; this module checks shapes and nothing else.";
-  py::register_exception_translator([](std::exception_ptr raised) {
+  py::register_local_exception_translator([](std::exception_ptr raised) {
     const auto set = [](const char* name, const char* text) {
       py::set_error(py::module_::import("rasant.errors").attr(name), text);
     };
@@ -26,6 +32,8 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
       set("ConfigError", e.what());
     } catch (const rasant::Unavailable& e) {
       set("DeviceUnavailable", e.what());
+    } catch (const rasant::DeviceFailure& e) {
+      set("DeviceFailed", e.what());
     } catch (const rasant::Error& e) {
       set("RasantError", e.what());
     }
@@ -33,4 +41,8 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
 #define RASANT_OP(name) bind_##name(m);
 #include "registered_ops.inc"
 #undef RASANT_OP
+  bind_device(m);
+#ifdef RASANT_EMULATED
+  bind_emulator(m);
+#endif
 }

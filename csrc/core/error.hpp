@@ -8,10 +8,11 @@
 namespace rasant {
 
 struct Error : std::runtime_error { using std::runtime_error::runtime_error; };
-struct BadShape : Error { using Error::Error; };     // -> rasant.errors.ShapeError
-struct BadDtype : Error { using Error::Error; };     // -> rasant.errors.DtypeError
-struct BadArgument : Error { using Error::Error; };  // -> rasant.errors.ConfigError
-struct Unavailable : Error { using Error::Error; };  // -> rasant.errors.DeviceUnavailable
+struct BadShape : Error { using Error::Error; };       // -> rasant.errors.ShapeError
+struct BadDtype : Error { using Error::Error; };       // -> rasant.errors.DtypeError
+struct BadArgument : Error { using Error::Error; };    // -> rasant.errors.ConfigError
+struct Unavailable : Error { using Error::Error; };    // -> rasant.errors.DeviceUnavailable
+struct DeviceFailure : Error { using Error::Error; };  // -> rasant.errors.DeviceFailed
 
 // Joins its arguments into one message: expected what, got what, do what.
 template <class... Parts>

@@ -19,6 +19,7 @@
 #include "core/hd.hpp"
 #include "core/image.hpp"
 #include "core/philox.hpp"
+#include "core/stream.hpp"
 
 namespace rasant {
 
@@ -80,10 +81,59 @@ RASANT_HD float perlin_value(float u, float fade_u, float x0, float y0, float x1
 
 RASANT_HD int perlin_cell(int size, int lattice) { return (size + lattice - 1) / lattice; }
 
+// Where output pixel (i, j) of a rotated field lies in it: row and column of the upper left of four neighbours, counted
+// from one row and column before the field, and the weights of the lower and the right ones. Outside it is 0.
+struct PerlinTap {
+  int row, column;
+  float down, right;
+};
+
+RASANT_HD PerlinTap perlin_tap(int i, int j, int height, int width, float sine, float cosine) {
+  const float cy = static_cast<float>(height - 1) * 0.5f, cx = static_cast<float>(width - 1) * 0.5f;
+  const float bottom = static_cast<float>(height + 1), right = static_cast<float>(width + 1);
+  const float dy = static_cast<float>(i) - cy, dx = static_cast<float>(j) - cx;
+  float x = std::fma(cosine, dx, std::fma(sine, dy, cx + 1.0f));
+  float y = std::fma(-sine, dx, std::fma(cosine, dy, cy + 1.0f));
+  x = x > 0.0f ? x : 0.0f;
+  y = y > 0.0f ? y : 0.0f;
+  x = x < right ? x : right;
+  y = y < bottom ? y : bottom;
+  const int column = static_cast<int>(x), row = static_cast<int>(y);
+  return {row, column, y - static_cast<float>(row), x - static_cast<float>(column)};
+}
+
+RASANT_HD float perlin_blend(const PerlinTap& tap, float top_left, float top_right, float low_left, float low_right) {
+  const float top = std::fma(tap.right, top_right - top_left, top_left);
+  const float low = std::fma(tap.right, low_right - low_left, low_left);
+  return std::fma(tap.down, low - top, top);
+}
+
+RASANT_HD std::int8_t perlin_masked(float value, float threshold, PerlinMask mode) {
+  const bool above = value > threshold, below = value < -threshold;  // NaN is neither
+  if (mode == PerlinMask::positive) return static_cast<std::int8_t>(above);
+  if (mode == PerlinMask::absolute) return static_cast<std::int8_t>(above | below);
+  return static_cast<std::int8_t>(static_cast<int>(above) - static_cast<int>(below));
+}
+
+// Refuses a size, lattice or angle out of range.
+void check_perlin(int height, int width, const PerlinParams& params);
+
+// Refuses a negative threshold or NaN.
+float checked_threshold(float threshold);
+
+// Sine and cosine of an angle in radians.
+void perlin_rotation(float angle, float& sine, float& cosine);
+
 // Field (height x width) of `params` into `out`.
 void perlin_field_cpu(ImageView<float> out, const PerlinParams& params);
 
 // Mask of `count` values; NaN gives 0.
 void perlin_mask_cpu(const float* field, std::int8_t* out, std::int64_t count, float threshold, PerlinMask mode);
+
+// `count` fields, one after the other in `out`; params and thresholds are host memory, of each field or of all (step
+// 0).
+void perlin_fields_cuda(float* out, int count, int height, int width, const PerlinParams* params, Stream stream);
+void perlin_masks_cuda(const float* fields, std::int8_t* out, int count, std::int64_t pixels, const float* thresholds,
+                       int step, PerlinMask mode, Stream stream);
 
 }  // namespace rasant

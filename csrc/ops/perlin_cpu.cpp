@@ -130,24 +130,11 @@ RASANT_INLINE Pair load_pair(const float* at) {
 // One output row of the rotation. `padded` has one row and column of zeros before the field and two after it.
 RASANT_VECTOR void rotated_row(const float* __restrict padded, int stride, int height, int width, int i, float sine,
                                float cosine, float* __restrict out) {
-  const float cy = static_cast<float>(height - 1) * 0.5f, cx = static_cast<float>(width - 1) * 0.5f;
-  const float bottom = static_cast<float>(height + 1), right = static_cast<float>(width + 1);
-  const float dy = static_cast<float>(i) - cy;
-  const float x0 = std::fma(sine, dy, cx + 1.0f), y0 = std::fma(cosine, dy, cy + 1.0f);
   for (int j = 0; j < width; ++j) {
-    const float dx = static_cast<float>(j) - cx;
-    float x = std::fma(cosine, dx, x0), y = std::fma(-sine, dx, y0);
-    x = x > 0.0f ? x : 0.0f;
-    y = y > 0.0f ? y : 0.0f;
-    x = x < right ? x : right;
-    y = y < bottom ? y : bottom;
-    const int column = static_cast<int>(x), row = static_cast<int>(y);
-    const float fx = x - static_cast<float>(column), fy = y - static_cast<float>(row);
-    const int at = row * stride + column;
+    const PerlinTap tap = perlin_tap(i, j, height, width, sine, cosine);
+    const int at = tap.row * stride + tap.column;
     const Pair above = load_pair(padded + at), below = load_pair(padded + at + stride);
-    const float top = std::fma(fx, above.right - above.left, above.left);
-    const float low = std::fma(fx, below.right - below.left, below.left);
-    out[j] = std::fma(fy, low - top, top);
+    out[j] = perlin_blend(tap, above.left, above.right, below.left, below.right);
   }
 }
 
@@ -163,34 +150,46 @@ void rotated(Workspace& w, const PerlinParams& p, ImageView<float> out) {
   }
   std::fill_n(padded + static_cast<std::ptrdiff_t>(out.height + 1) * stride, 2 * stride, 0.0f);
   unrotated(w, p, {padded + stride + 1, out.height, out.width, 1, stride});
-  const double turns = static_cast<double>(p.angle) / 6.283185307179586476925;
   float sine, cosine;
-  sincos_turns(static_cast<float>(turns - std::floor(turns)), sine, cosine);
+  perlin_rotation(p.angle, sine, cosine);
   for (int i = 0; i < out.height; ++i) rotated_row(padded, stride, out.height, out.width, i, sine, cosine, out.row(i));
 }
 
-RASANT_VECTOR void positive(const float* __restrict field, std::int8_t* __restrict out, std::int64_t count, float t) {
-  for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<std::int8_t>(field[i] > t);
+template <PerlinMask mode>
+RASANT_INLINE void masked(const float* __restrict field, std::int8_t* __restrict out, std::int64_t count, float t) {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = perlin_masked(field[i], t, mode);
 }
 
-RASANT_VECTOR void absolute(const float* __restrict field, std::int8_t* __restrict out, std::int64_t count, float t) {
-  for (std::int64_t i = 0; i < count; ++i) out[i] = static_cast<std::int8_t>(std::fabs(field[i]) > t);
+RASANT_VECTOR void positive(const float* field, std::int8_t* out, std::int64_t count, float t) {
+  masked<PerlinMask::positive>(field, out, count, t);
 }
 
-RASANT_VECTOR void ternary(const float* __restrict field, std::int8_t* __restrict out, std::int64_t count, float t) {
-  for (std::int64_t i = 0; i < count; ++i)
-    out[i] = static_cast<std::int8_t>(static_cast<int>(field[i] > t) - static_cast<int>(field[i] < -t));
+RASANT_VECTOR void absolute(const float* field, std::int8_t* out, std::int64_t count, float t) {
+  masked<PerlinMask::absolute>(field, out, count, t);
+}
+
+RASANT_VECTOR void ternary(const float* field, std::int8_t* out, std::int64_t count, float t) {
+  masked<PerlinMask::ternary>(field, out, count, t);
 }
 
 }  // namespace
 
-void perlin_field_cpu(ImageView<float> out, const PerlinParams& p) {
-  check(out.height <= perlin_max_size && out.width <= perlin_max_size, "a Perlin field has at most ", perlin_max_size,
-        " rows and columns, got ", out.height, " x ", out.width, "; generate tiles");
-  check(p.lattice_rows >= 1 && p.lattice_rows <= out.height && p.lattice_cols >= 1 && p.lattice_cols <= out.width,
-        "lattice must be 1..rows and 1..columns of the field (", out.height, ", ", out.width, "), got (",
-        p.lattice_rows, ", ", p.lattice_cols, "); use fewer cells");
+void perlin_rotation(float angle, float& sine, float& cosine) {
+  const double turns = static_cast<double>(angle) / 6.283185307179586476925;
+  sincos_turns(static_cast<float>(turns - std::floor(turns)), sine, cosine);
+}
+
+void check_perlin(int height, int width, const PerlinParams& p) {
+  check(height <= perlin_max_size && width <= perlin_max_size, "a Perlin field has at most ", perlin_max_size,
+        " rows and columns, got ", height, " x ", width, "; generate tiles");
+  check(p.lattice_rows >= 1 && p.lattice_rows <= height && p.lattice_cols >= 1 && p.lattice_cols <= width,
+        "lattice must be 1..rows and 1..columns of the field (", height, ", ", width, "), got (", p.lattice_rows, ", ",
+        p.lattice_cols, "); use fewer cells");
   check(std::isfinite(p.angle), "angle must be a finite number of radians, got ", p.angle, "; use 0 for no rotation");
+}
+
+void perlin_field_cpu(ImageView<float> out, const PerlinParams& p) {
+  check_perlin(out.height, out.width, p);
   thread_local Workspace workspace;
   if (p.angle == 0.0f) {
     unrotated(workspace, p, out);
@@ -199,8 +198,13 @@ void perlin_field_cpu(ImageView<float> out, const PerlinParams& p) {
   }
 }
 
-void perlin_mask_cpu(const float* field, std::int8_t* out, std::int64_t count, float threshold, PerlinMask mode) {
+float checked_threshold(float threshold) {
   check(threshold >= 0.0f, "threshold must be >= 0, got ", threshold, "; a field lies in [-1, 1]");
+  return threshold;
+}
+
+void perlin_mask_cpu(const float* field, std::int8_t* out, std::int64_t count, float threshold, PerlinMask mode) {
+  checked_threshold(threshold);
   switch (mode) {
     case PerlinMask::positive: return positive(field, out, count, threshold);
     case PerlinMask::absolute: return absolute(field, out, count, threshold);

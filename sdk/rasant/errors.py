@@ -7,6 +7,7 @@
     ├── DtypeError             (TypeError)         E_DTYPE        an array has the wrong dtype
     ├── BackgroundError        (ValueError)        E_BACKGROUND   a depth image shows no background surface
     ├── DeviceUnavailable      (RuntimeError)      E_DEVICE       the asked device or build is not there
+    ├── DeviceFailed           (RuntimeError)      E_DEVICE_FAILED  a device that is there ran out of memory or failed
     ├── BundleError            (ValueError)        E_BUNDLE       a bundle is refused
     │   ├── UnsafeBundle                           E_UNSAFE       its archive is hostile: paths, links, bombs
     │   ├── IntegrityError                         E_INTEGRITY    a size or hash differs from the manifest
@@ -33,6 +34,7 @@ __all__ = [
     "BundleError",
     "CheckpointError",
     "ConfigError",
+    "DeviceFailed",
     "DeviceUnavailable",
     "DtypeError",
     "EndOfStream",
@@ -87,6 +89,12 @@ class DeviceUnavailable(RasantError, RuntimeError):
     """The asked device is not there, or this build does not support it."""
 
     code = "E_DEVICE"
+
+
+class DeviceFailed(RasantError, RuntimeError):
+    """A device that is there ran out of memory, refused a kernel or failed in one."""
+
+    code = "E_DEVICE_FAILED"
 
 
 class BundleError(RasantError, ValueError):

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from rasant import _native
 from rasant.errors import ConfigError, ShapeError
-from rasant.ops.buffers import output, require_cpu
+from rasant.ops.device import native_for, output
 
 __all__ = ["perlin_field", "perlin_mask"]
 
@@ -29,6 +28,7 @@ def perlin_field(
     out: FloatArray | None = None,
     threads: int = 1,
     device: str = "cpu",
+    stream: Any = None,
 ) -> FloatArray:
     """Noise fields (N, h, w) float32 in [-1, 1], zero mean, exactly 0 on lattice nodes.
 
@@ -37,21 +37,22 @@ def perlin_field(
         the field is generated at their next multiple and cropped.
     seed, first: field k is field `first + k` of the seed, whatever else is drawn in the same call.
     angle: rotation about the centre in radians, one or (N,), clockwise on the screen; bilinear, 0 outside the field.
-    out: (N, h, w) float32; without it N is the length of `lattice` or `angle`, else 1.
+    out: (N, h, w) float32 of the device; without it N is the length of `lattice` or `angle`, else 1.
     threads: fields are shared out among so many threads; the result does not depend on it.
+    device, stream: see rasant.ops.device. All devices give the same bits.
 
     Raises ConfigError for a lattice, seed or angle out of range, ShapeError and DtypeError for a wrong `out`.
     """
-    require_cpu(device)
+    native = native_for(device)
     cells = np.array(lattice, np.int32, ndmin=2)
     angles = UPRIGHT if isinstance(angle, float) and angle == 0.0 else np.array(angle, np.float32, ndmin=1)
     if out is None:
-        out = np.empty((max(len(cells), len(angles)), *size), np.float32)
+        out = output(None, (max(len(cells), len(angles)), *size), np.float32, device)
     elif out.shape[1:] != tuple(size):
         raise ShapeError(f"out must be (N, {size[0]}, {size[1]}) for size {size}, got {out.shape}; allocate it so")
     if not (0 <= seed < 2**64 and 0 <= first < 2**64):
         raise ConfigError(f"seed and first must be in 0..2**64 - 1, got {seed} and {first}; mask them to 64 bits")
-    _native.perlin_field(cells, angles, seed, first, out, threads)
+    native.perlin_field(cells, angles, seed, first, out, threads, stream)
     return out
 
 
@@ -63,6 +64,7 @@ def perlin_mask(
     out: npt.NDArray[np.int8] | None = None,
     threads: int = 1,
     device: str = "cpu",
+    stream: Any = None,
 ) -> npt.NDArray[np.int8]:
     """Mask of noise fields, int8 in the shape of `field`, which is (h, w) or (N, h, w) float32.
 
@@ -72,11 +74,10 @@ def perlin_mask(
 
     Raises ConfigError for another mode or a negative threshold, ShapeError and DtypeError for wrong arrays.
     """
-    require_cpu(device)
-    mask: npt.NDArray[np.int8] = output(out, field.shape, np.int8)
+    native = native_for(device)
+    mask: npt.NDArray[np.int8] = output(out, field.shape, np.int8, device)
     if mask.shape != field.shape:
         raise ShapeError(f"out must have the shape of field {field.shape}, got {mask.shape}; allocate it so")
-    flat = field.ndim == 2
     limits = np.array(threshold, np.float32, ndmin=1)
-    _native.perlin_mask(field[None] if flat else field, limits, mode, mask[None] if flat else mask, threads)
+    native.perlin_mask(field, limits, mode, mask, threads, stream)
     return mask
