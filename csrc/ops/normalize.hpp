@@ -36,14 +36,14 @@ struct ValueRange {
 struct TwoMeans { double near = 0.0, far = 0.0; };
 
 RASANT_HD bool is_used(float value, std::uint8_t foreground) {
-  return (foreground != 0) & (value != 0.0f) & (value > -3.402823466e+38f) & (value < 3.402823466e+38f);
+  return (foreground != 0) & (value != 0.0f) & (std::fabs(value) < 3.402823466e+38f);
 }
 
 // Value in 2^-20 units; |value| <= 1024 fits in 31 bits.
 RASANT_HD std::int32_t fixed_value(float value) {
-  const float bounded = value > -1024.0f ? (value < 1024.0f ? value : 1024.0f) : -1024.0f;  // NaN too
-  const float scaled = bounded * 1048576.0f;
-  return static_cast<std::int32_t>(scaled + (scaled < 0.0f ? -0.5f : 0.5f));
+  const float above = value > -1024.0f ? value : -1024.0f;  // NaN too
+  const float scaled = (above < 1024.0f ? above : 1024.0f) * 1048576.0f;
+  return static_cast<std::int32_t>(scaled + std::copysign(0.5f, scaled));
 }
 
 RASANT_HD float normalized(float value, bool used, const NormalizeParams& p) {

@@ -2,6 +2,7 @@
 #include "ops/normalize.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -9,12 +10,14 @@
 #include "core/depth.hpp"
 #include "core/error.hpp"
 #include "core/parallel.hpp"
+#include "core/radix.hpp"
 #include "core/vector.hpp"
 
 namespace rasant {
 namespace {
 
 constexpr int rounds_of_two_means = 20;
+constexpr int block = 1024;  // pixels of a row that are tallied together; 32767 of them fit into 31 bits
 
 // Order-preserving integer of a float, and back: integer minima and maxima vectorise, and need no order.
 RASANT_INLINE std::int32_t sort_key(float value) {
@@ -44,36 +47,51 @@ struct Tally {
   }
 };
 
-// `used(x)` tells which values of the row count.
-template <class Used>
-RASANT_INLINE void tally_row(const float* __restrict value, int width, const Used& used, Tally& tally) {
-  std::int32_t low = tally.low, high = tally.high, count = 0;
-  std::int64_t sum = 0;
-  for (int x = 0; x < width; ++x) {
-    const std::int32_t mask = -static_cast<std::int32_t>(used(x)), key = sort_key(value[x]);
-    low = std::min(low, (key & mask) | (std::numeric_limits<std::int32_t>::max() & ~mask));
-    high = std::max(high, (key & mask) | (std::numeric_limits<std::int32_t>::min() & ~mask));
-    sum += fixed_value(value[x]) & mask;
-    count -= mask;
+// `used(x)` tells which of at most `block` values count. Sums are split into 15 low bits and the rest, so that both
+// stay within 32 bits and a vector holds twice as many.
+template <bool extremes, class Used>
+RASANT_INLINE void tally_block(const float* __restrict value, int count, const Used& used, Tally& tally) {
+  std::int32_t lowest = tally.low, highest = tally.high, n = 0, low_sum = 0, high_sum = 0;
+  for (int x = 0; x < count; ++x) {
+    const std::int32_t mask = -static_cast<std::int32_t>(used(x)), fixed = fixed_value(value[x]) & mask;
+    if (extremes) {
+      const std::int32_t key = sort_key(value[x]);
+      lowest = std::min(lowest, (key & mask) | (std::numeric_limits<std::int32_t>::max() & ~mask));
+      highest = std::max(highest, (key & mask) | (std::numeric_limits<std::int32_t>::min() & ~mask));
+    }
+    low_sum += fixed & 0x7FFF;
+    high_sum += fixed >> 15;
+    n -= mask;
   }
-  tally.low = low;
-  tally.high = high;
-  tally.sum += sum;
-  tally.count += count;
+  tally.low = lowest;
+  tally.high = highest;
+  tally.sum += (std::int64_t{high_sum} << 15) + low_sum;
+  tally.count += n;
 }
 
-RASANT_VECTOR void tally_masked(const float* __restrict value, const std::uint8_t* __restrict foreground, int width,
-                                Tally& tally) {
-  tally_row(value, width, [=](int x) { return is_used(value[x], foreground[x]); }, tally);
+RASANT_VECTOR void tally_masked(const float* value, const std::uint8_t* foreground, int width, Tally& tally) {
+  for (int x = 0; x < width; x += block)
+    tally_block<true>(
+        value + x, std::min(block, width - x), [=](int i) { return is_used(value[x + i], foreground[x + i]); }, tally);
 }
 
-RASANT_VECTOR void tally_all(const float* __restrict value, int width, Tally& tally) {
-  tally_row(value, width, [=](int x) { return is_used(value[x], 1); }, tally);
+RASANT_VECTOR void tally_all(const float* value, int width, Tally& tally) {
+  for (int x = 0; x < width; x += block)
+    tally_block<true>(value + x, std::min(block, width - x), [=](int i) { return is_used(value[x + i], 1); }, tally);
 }
 
-// Valid depths up to `border`.
-RASANT_VECTOR void tally_near(const float* __restrict depth, int width, float border, Tally& tally) {
-  tally_row(depth, width, [=](int x) { return is_valid_depth(depth[x]) & (depth[x] <= border); }, tally);
+RASANT_VECTOR void tally_valid(const float* depth, int width, Tally& tally) {
+  for (int x = 0; x < width; x += block)
+    tally_block<true>(
+        depth + x, std::min(block, width - x), [=](int i) { return is_valid_depth(depth[x + i]); }, tally);
+}
+
+// Number and sum of the valid depths up to `border`.
+RASANT_VECTOR void tally_near(const float* depth, int width, float border, Tally& tally) {
+  for (int x = 0; x < width; x += block)
+    tally_block<false>(
+        depth + x, std::min(block, width - x), [=](int i) { return (depth[x + i] > 0.0f) & (depth[x + i] <= border); },
+        tally);
 }
 
 // tally_one(y, into) adds row y.
@@ -105,23 +123,105 @@ RASANT_VECTOR void normalize_all(const float* __restrict value, float* __restric
   for (int x = 0; x < width; ++x) out[x] = normalized(value[x], is_used(value[x], 1), p);
 }
 
-template <class Visit>
-void for_each_used(ImageView<const float> value, ImageView<const std::uint8_t> foreground, const Visit& visit) {
-  for (int y = 0; y < value.height; ++y) {
-    const float* row = value.row(y);
-    const std::uint8_t* mask = foreground.data ? foreground.row(y) : nullptr;
-    for (int x = 0; x < value.width; ++x)
-      if (is_used(row[x], mask ? mask[x] : std::uint8_t{1}))
-        visit(static_cast<std::uint32_t>(sort_key(row[x])) ^ 0x80000000u);
+constexpr std::uint32_t no_key = 0xFFFFFFFFu;  // of no number
+constexpr int run = 64;                        // keys that are kept or left out together where they agree
+
+// Integers in the order of the values, no_key where a pixel does not count; returns how many do.
+template <class Used>
+RASANT_INLINE int write_keys(const float* __restrict value, int count, const Used& used,
+                             std::uint32_t* __restrict keys) {
+  int n = 0;
+  for (int x = 0; x < count; ++x) {
+    const std::uint32_t key = static_cast<std::uint32_t>(sort_key(value[x])) ^ 0x80000000u;
+    const bool counts = used(x);
+    keys[x] = counts ? key : no_key;
+    n += counts;
   }
+  return n;
 }
 
-// Bin that holds the rank, which becomes the rank within it.
-std::uint32_t bin_of_rank(const std::vector<std::uint32_t>& histogram, std::int64_t& rank) {
-  std::uint32_t bin = 0;
-  while (rank >= histogram[bin]) rank -= histogram[bin++];
-  return bin;
+RASANT_VECTOR int keys_masked(const float* value, const std::uint8_t* foreground, int count, std::uint32_t* keys) {
+  return write_keys(value, count, [=](int x) { return is_used(value[x], foreground[x]); }, keys);
 }
+
+RASANT_VECTOR int keys_all(const float* value, int count, std::uint32_t* keys) {
+  return write_keys(value, count, [=](int x) { return is_used(value[x], 1); }, keys);
+}
+
+RASANT_VECTOR int count_bin(const std::uint32_t* __restrict keys, int count, std::uint32_t low, int shift,
+                            std::uint32_t bin) {
+  int n = 0;
+  for (int i = 0; i < count; ++i) n += (keys[i] - low) >> shift == bin;
+  return n;
+}
+
+RASANT_VECTOR void key_extremes(const std::uint32_t* __restrict keys, std::size_t count, std::uint32_t& low,
+                                std::uint32_t& high) {
+  std::uint32_t lowest = keys[0], highest = keys[0];
+  for (std::size_t i = 1; i < count; ++i) {
+    lowest = std::min(lowest, keys[i]);
+    highest = std::max(highest, keys[i]);
+  }
+  low = lowest;
+  high = highest;
+}
+
+// Keys of the used pixels; `kept` has room for a run more. Returns how many.
+std::size_t collect_keys(ImageView<const float> value, ImageView<const std::uint8_t> foreground,
+                         std::vector<std::uint32_t>& kept) {
+  if (kept.size() < value.pixels() + run) kept.resize(value.pixels() + run);
+  std::uint32_t* end = kept.data();
+  for (int y = 0; y < value.height; ++y)
+    for (int x = 0; x < value.width; x += run) {
+      const int size = std::min(run, value.width - x);
+      const int used = foreground.data ? keys_masked(value.row(y) + x, foreground.row(y) + x, size, end)
+                                       : keys_all(value.row(y) + x, size, end);
+      if (used == size || used == 0) {
+        end += used;
+        continue;
+      }
+      const std::uint32_t* key = end;
+      for (int i = 0; i < size; ++i) {  // without a branch: which pixels count is as good as random to the predictor
+        const std::uint32_t next = key[i];
+        *end = next;
+        end += next != no_key;
+      }
+    }
+  return static_cast<std::size_t>(end - kept.data());
+}
+
+// Keys by their leading bits: 2048 bins over the range from lowest to highest.
+struct Histogram {
+  std::uint32_t low = 0;
+  int shift = 0;
+  std::array<std::uint32_t, 2048> bins{};
+
+  Histogram(const std::uint32_t* keys, std::size_t count) {
+    std::uint32_t high;
+    key_extremes(keys, count, low, high);
+    shift = std::max(bit_length(high - low) - 11, 0);
+    std::array<std::array<std::uint32_t, 2048>, 4> parts{};  // neighbours are alike: four tables that do not wait
+    for (std::size_t i = 0; i < count; ++i) ++parts[i % 4][(keys[i] - low) >> shift];
+    for (std::size_t k = 0; k < bins.size(); ++k) bins[k] = parts[0][k] + parts[1][k] + parts[2][k] + parts[3][k];
+  }
+
+  // The key of a rank among the keys that were counted; `rest` is a work array.
+  std::uint32_t at_rank(std::size_t rank, const std::uint32_t* keys, std::size_t count,
+                        std::vector<std::uint32_t>& rest) const {
+    std::uint32_t bin = 0;
+    while (rank >= bins[bin]) rank -= bins[bin++];
+    if (rest.size() < bins[bin]) rest.resize(bins[bin]);
+    std::uint32_t* end = rest.data();
+    for (std::size_t i = 0; i < count; i += run) {
+      const int size = static_cast<int>(std::min<std::size_t>(run, count - i));
+      if (count_bin(keys + i, size, low, shift, bin) == 0) continue;
+      for (int k = 0; k < size; ++k)
+        if ((keys[i + k] - low) >> shift == bin) *end++ = keys[i + k];
+    }
+    std::nth_element(rest.data(), rest.data() + rank, end);
+    return rest[rank];
+  }
+};
 
 }  // namespace
 
@@ -139,27 +239,16 @@ bool percentiles_cpu(ImageView<const float> value, ImageView<const std::uint8_t>
   check(low_percent >= 0.0 && low_percent < high_percent && high_percent <= 100.0,
         "percents must satisfy 0 <= low < high <= 100, got ", low_percent, " and ", high_percent,
         "; 0.5 and 99.5 are usual");
-  constexpr std::size_t bins = 1 << 16;
-  thread_local std::vector<std::uint32_t> upper, lower[2];
-  for (auto* histogram : {&upper, &lower[0], &lower[1]}) histogram->assign(bins, 0);
-  std::int64_t count = 0;
-  for_each_used(value, foreground, [&](std::uint32_t key) { ++upper[key >> 16], ++count; });
+  thread_local std::vector<std::uint32_t> keys, rest;
+  const std::size_t count = collect_keys(value, foreground, keys);
   if (count == 0) return false;
-  std::int64_t rank[2];
-  std::uint32_t bin[2];
-  for (int k = 0; k < 2; ++k) {
-    rank[k] = static_cast<std::int64_t>((k ? high_percent : low_percent) / 100.0 * static_cast<double>(count - 1));
-    bin[k] = bin_of_rank(upper, rank[k]);
-  }
-  for_each_used(value, foreground, [&](std::uint32_t key) {
-    for (int k = 0; k < 2; ++k)
-      if (key >> 16 == bin[k]) ++lower[k][key & 0xFFFFu];
-  });
-  const auto whole = [&](int k) {
-    return from_key(static_cast<std::int32_t>((bin[k] << 16 | bin_of_rank(lower[k], rank[k])) ^ 0x80000000u));
+  const Histogram histogram(keys.data(), count);
+  const auto whole = [&](double percent) {
+    const auto rank = static_cast<std::size_t>(percent / 100.0 * static_cast<double>(count - 1));
+    return from_key(static_cast<std::int32_t>(histogram.at_rank(rank, keys.data(), count, rest) ^ 0x80000000u));
   };
-  low = whole(0);
-  high = whole(1);
+  low = whole(low_percent);
+  high = whole(high_percent);
   return true;
 }
 
@@ -168,7 +257,8 @@ TwoMeans two_means_cpu(ImageView<const float> depth, int threads) {
     return tally_rows(depth.height, threads,
                       [&](int y, Tally& into) { tally_near(depth.row(y), depth.width, border, into); });
   };
-  const Tally all = up_to(std::numeric_limits<float>::max());
+  const Tally all =
+      tally_rows(depth.height, threads, [&](int y, Tally& into) { tally_valid(depth.row(y), depth.width, into); });
   if (all.count == 0) return {};
   TwoMeans means{from_key(all.low), from_key(all.high)};
   std::int64_t last = -1;
