@@ -19,7 +19,7 @@ py::array_t<T> as_array(const std::vector<T>& values) {
 py::dict rank_maps(const std::vector<HostArray>& maps, const std::vector<HostArray>& truths, int samples) {
   check<BadShape>(maps.size() == truths.size(), "every map needs a truth: got ", maps.size(), " maps and ",
                   truths.size(), " truths; pass an all-False truth for a good image");
-  check(samples >= 0, "samples must not be negative, got ", samples, "; pass 0 for none");
+  check(samples >= 0 && samples <= 1 << 20, "samples must be 0..2^20, got ", samples, "; 0 for none");
   std::vector<LabelledMap> labelled;
   for (std::size_t i = 0; i < maps.size(); ++i) {
     require<float>(maps[i], "map", 2);

@@ -9,11 +9,13 @@
 
 namespace rasant {
 
+constexpr int max_threads = 256;  // more than any machine gains from; a wrong number must not start a million
+
 // Calls body(first, last, band) for bands of [0, rows). threads <= 1 runs in the caller and starts nothing.
 // The first exception of a band is thrown again in the caller after all bands have ended.
 template <class Body>
 void for_each_row(int rows, int threads, const Body& body) {
-  const int bands = std::clamp(threads, 1, std::max(rows, 1));
+  const int bands = std::clamp(threads, 1, std::clamp(rows, 1, max_threads));
   if (bands == 1) {
     body(0, rows, 0);
     return;

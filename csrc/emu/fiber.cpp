@@ -81,7 +81,6 @@ namespace emu {
 namespace {
 
 thread_local Fiber* starting = nullptr;  // the fiber that resume() enters for the first time
-thread_local Fiber::Entry entry_of_starting = nullptr;
 
 std::size_t page() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
 
@@ -109,13 +108,13 @@ Stack::~Stack() { munmap(begin_ - page(), size + page()); }
 void first_steps() {
   Fiber* const self = starting;
   arrive(nullptr, &self->caller_stack_, &self->caller_size_);
-  entry_of_starting();
+  self->entry_();
 }
 
 #ifdef RASANT_EMU_UCONTEXT
 
 void Fiber::start(Entry entry) {
-  entry_of_starting = entry;
+  entry_ = entry;
   getcontext(&own_);
   own_.uc_stack.ss_sp = stack_.begin();
   own_.uc_stack.ss_size = Stack::size;
@@ -139,7 +138,7 @@ void Fiber::suspend() {
 #else
 
 void Fiber::start(Entry entry) {
-  entry_of_starting = entry;
+  entry_ = entry;
   void** top = reinterpret_cast<void**>(stack_.begin() + Stack::size);
 #if defined(__x86_64__)
   *--top = nullptr;  // where first_steps would return to; also aligns its frame

@@ -43,6 +43,7 @@ class Fiber {
 
  private:
   Stack stack_;
+  Entry entry_ = nullptr;
 #ifdef RASANT_EMU_UCONTEXT
   ucontext_t own_, caller_;
 #else

@@ -8,7 +8,6 @@ import importlib.util
 import json
 import os
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Annotated, Any
 
@@ -138,18 +137,16 @@ def _engines(problems: list[str]) -> dict[str, Any]:
 
 
 def _cuda() -> dict[str, Any]:
-    """Whether a CUDA driver can be loaded, and how many devices it has. rasant itself needs none."""
-    import ctypes
-
-    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    """What "cuda" is here: compiled architectures, driver, devices, and why there is none. rasant itself needs none."""
     try:
-        driver = ctypes.CDLL(name)
-    except OSError:
-        return {"available": False, "reason": f"no CUDA driver ({name})", "devices": 0}
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return {"available": False, "reason": "the CUDA driver does not start", "devices": 0}
-    return {"available": count.value > 0, "reason": "" if count.value else "no CUDA device", "devices": count.value}
+        from rasant import _native
+        from rasant.fatbin import architectures
+
+        compiled = architectures(_native.__file__ or "")
+        status = _native.device_status()
+    except Exception as error:
+        return {"available": False, "reason": f"the native operations cannot be used: {error}", "devices": 0}
+    return {**status, "available": status["devices"] > 0, "architectures": compiled}
 
 
 def _extras() -> dict[str, Any]:
@@ -177,7 +174,8 @@ def _print(found: dict[str, Any]) -> None:
         shown = f"{engine['version']} {', '.join(engine.get('providers', []))}"
         table.add_row(name, shown if engine["available"] else engine["reason"])
     cuda = found["cuda"]
-    table.add_row("CUDA", f"{cuda['devices']} devices" if cuda["available"] else cuda["reason"])
+    built = ", ".join(name for kind in cuda.get("architectures", {}).values() for name in kind) or "no kernels"
+    table.add_row("CUDA", f"{cuda.get('name') or 'off: ' + cuda['reason']}; this build: {built}")
     for name, extra in found["extras"].items():
         state = "installed" if extra["available"] else f"not installed: pip install 'rasant\\[{name}]'"
         table.add_row(f"\\[{name}]", state)

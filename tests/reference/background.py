@@ -111,3 +111,19 @@ def keep_largest(
                         label[ny, nx] = label[y, x]
                         queue.append((ny, nx))
     return (label == int(np.argmax(sizes))) & foreground
+
+
+def examples() -> dict[str, tuple]:
+    """A valid call of each native entry: a flat background with a low part on it."""
+    depth = np.full((24, 30), 0.5, np.float32)
+    depth[8:16, 10:20] = 0.48
+    camera = (60.0, 60.0, 14.5, 11.5)
+    height, foreground = np.empty_like(depth), np.empty(depth.shape, np.bool_)
+    return {
+        "fit_plane_ransac": (depth, camera, 4, 0.004, 20, 16, 1),
+        "corner_points": (depth, camera, 3),
+        "plane_through": ([(0.0, 0.0, 0.5), (0.1, 0.0, 0.5), (0.0, 0.1, 0.5)], camera, 24, 30),
+        "height_above_plane": (depth, (0.0, 0.0, -1.0), 0.5, camera, 0.005, height, foreground, 2),
+        "height_above_corners": (depth, (0.5, 0.5, 0.5, 0.5), 0.005, height, foreground, 2),
+        "keep_largest": (depth < 0.49, depth, 0.006, np.empty(depth.shape, np.bool_)),
+    }

@@ -24,3 +24,12 @@ def fill_holes(depth: npt.NDArray[np.float32], passes: int, clamp: bool = True) 
             filled[0], filled[:, 0] = values[0], values[:, 0]
         values = filled
     return values
+
+
+def examples() -> dict[str, tuple]:
+    """A valid call of each native entry."""
+    depth = np.linspace(0.3, 0.5, 63, dtype=np.float32).reshape(7, 9)
+    return {
+        "fill_holes": (depth, 2, True, np.empty_like(depth), 2),
+        "to_metres": (depth, 0.5, np.empty_like(depth), 2),
+    }

@@ -72,3 +72,15 @@ def normalize_depth(
         return np.where(used, np.clip(scaled(low, high, 0.8, 0.1, 0.0), 0, 1), 0.0)
     assert rule == "height_range"
     return scaled(low, high, 0.8, 0.1, 0.0)
+
+
+def examples() -> dict[str, tuple]:
+    """A valid call of each native entry."""
+    value = np.linspace(0.0, 0.02, 63, dtype=np.float32).reshape(7, 9)
+    foreground = value > 0.004
+    return {
+        "measure": (value, foreground, 2),
+        "percentiles": (value, foreground, 0.5, 99.5),
+        "two_means": (value, 2),
+        "normalize": (value, foreground, 0.0, 0.02, 0.8, 0.1, 0.0, 0.0, 1.0, 255, np.empty_like(value), 2),
+    }

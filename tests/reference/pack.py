@@ -70,3 +70,14 @@ def pack_depth(depth: np.ndarray, size: tuple[int, int], interpolation: str) -> 
     total, share = resize(clean, size, interpolation), resize(valid, size, interpolation)
     half = share >= F(0.49999)
     return np.where(half, total / np.where(half, share, F(1)), F(0))[None, None]
+
+
+def examples() -> dict[str, tuple]:
+    """A valid call of each native entry."""
+    color = np.arange(7 * 9 * 3, dtype=np.uint8).reshape(7, 9, 3)
+    depth = np.linspace(0.3, 0.5, 63, dtype=np.float32).reshape(7, 9)
+    gain, offset = (0.1, 0.2, 0.3), (0.0, -1.0, 1.0)
+    return {
+        "pack_color": (color, (2, 1, 0), gain, offset, "area", np.empty((1, 3, 4, 12), np.float32), 2),
+        "pack_depth": (depth, "bilinear", np.empty((1, 1, 4, 12), np.float32), 2),
+    }

@@ -80,3 +80,13 @@ def perlin_mask(field: npt.NDArray[np.float32], threshold: float, mode: str) -> 
     if mode == "absolute":
         return (np.abs(field) > limit).astype(np.int8)
     return (field > limit).astype(np.int8) - (field < -limit).astype(np.int8)
+
+
+def examples() -> dict[str, tuple]:
+    """A valid call of each native entry."""
+    field = np.linspace(-1, 1, 2 * 9 * 11, dtype=np.float32).reshape(2, 9, 11)
+    lattice, angle = np.array([[3, 4]], np.int32), np.array([0.5, 0.0], np.float32)
+    return {
+        "perlin_field": (lattice, angle, 7, 0, np.empty_like(field), 2),
+        "perlin_mask": (field, np.array([0.3], np.float32), "ternary", np.empty(field.shape, np.int8), 2),
+    }

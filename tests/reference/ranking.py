@@ -57,3 +57,9 @@ def area(x: np.ndarray | list[float], y: np.ndarray | list[float], limit: float)
         x.insert(cut, limit)
         cut += 1
     return sum((x[i] - x[i - 1]) * (y[i] + y[i - 1]) / 2 for i in range(1, cut)) / limit
+
+
+def examples() -> dict[str, tuple]:
+    """A valid call of each native entry."""
+    scores = np.linspace(0, 1, 63, dtype=np.float32).reshape(7, 9)
+    return {"rank_maps": ([scores, scores[::-1].copy()], [scores > 0.8, np.zeros((7, 9), np.bool_)], 10)}

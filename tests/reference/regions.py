@@ -55,3 +55,12 @@ def median_depth(depth: np.ndarray, mask: np.ndarray, matrix: np.ndarray) -> flo
     hit = inside.copy()
     hit[inside] = mask[y[inside], x[inside]]
     return float(np.median(depth[v[hit], u[hit]])) if hit.any() else float("nan")
+
+
+def examples() -> dict[str, tuple]:
+    """A valid call of each native entry."""
+    pooled = np.zeros((7, 9), np.float32)
+    pooled[2:4, 3:6] = 0.9
+    frame_from_map = np.array([[2.0, 0.0, 0.5], [0.0, 2.0, 0.5]])
+    depth, labels = np.full((14, 18), 0.5, np.float32), np.empty((7, 9), np.int32)
+    return {"find_regions": (pooled, 0.5, frame_from_map, (14, 18), depth, 8, labels)}

@@ -58,3 +58,13 @@ def score_probability(probability: np.ndarray, kernel: int, ignore: np.ndarray |
     """As score_map for a map of probabilities."""
     bad = ~np.isfinite(probability)
     return _finish(np.clip(np.where(bad, F(0), probability), F(0), F(1)), bad, kernel, ignore)
+
+
+def examples() -> dict[str, tuple]:
+    """A valid call of each native entry."""
+    logits = np.linspace(-4, 4, 2 * 7 * 9, dtype=np.float32).reshape(2, 7, 9)
+    raw, pooled, ignore = np.empty((7, 9), np.float32), np.empty((7, 9), np.float32), np.zeros((7, 9), np.bool_)
+    return {
+        "score_map": (logits, 3, ignore, raw, pooled, 2),
+        "score_probability": (np.abs(logits[0]) / 4, 5, ignore, raw, pooled, 2),
+    }

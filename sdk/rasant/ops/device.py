@@ -5,9 +5,9 @@
     filled = fill_holes(depth, passes=3, device="cuda") # takes and returns device arrays, returns at once
     image = to_host(filled)                             # waits
 
-Devices: "cpu"; "cuda", where this build has kernels and the machine a driver; "emu", where the kernels run on an emulator
-of the CUDA execution model (builds made for tests only). An operation never moves an array by itself. On a device it
-works in the order of its `stream` and returns before the work is done; results that are numbers wait for it.
+Devices: "cpu"; "cuda", where this build has kernels and the machine a driver; "emu", where the kernels run on an
+emulator of the CUDA execution model (builds made for tests only). An operation never moves an array by itself. On a
+device it works in the order of its `stream` and returns before the work is done; results that are numbers wait for it.
 
 Any object with `__cuda_array_interface__` (torch, CuPy, pycuda, Numba) is taken as a device array without a copy, and
 `DeviceArray` has that interface and DLPack itself.
