@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <type_traits>
 
+#include "core/hd.hpp"
+
 namespace rasant {
 
 template <class T>
@@ -14,10 +16,14 @@ struct ImageView {
   int channels = 1;           // interleaved values a pixel
   std::ptrdiff_t stride = 0;  // values (not bytes) from one row to the next
 
-  T* row(int y) const { return data + y * stride; }
-  T& operator()(int y, int x) const { return row(y)[static_cast<std::ptrdiff_t>(x) * channels]; }
-  std::size_t pixels() const { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
-  operator ImageView<const T>() const { return {data, height, width, channels, stride}; }
+  RASANT_HD T* row(int y) const { return data + y * stride; }
+  RASANT_HD T& operator()(int y, int x) const { return row(y)[static_cast<std::ptrdiff_t>(x) * channels]; }
+  RASANT_HD std::size_t pixels() const { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
+  // To a view of constants.
+  template <class U, class = std::enable_if_t<std::is_same_v<U, const T> && !std::is_same_v<U, T>>>
+  operator ImageView<U>() const {
+    return {data, height, width, channels, stride};
+  }
 };
 
 }  // namespace rasant
