@@ -97,8 +97,7 @@ def call(module: Any, function: str, arguments: tuple[Any, ...]) -> bool:
     """True when it computed, False when it refused; anything else is a failure."""
     try:
         getattr(module, function)(*arguments)
-    except REFUSALS as refusal:
-        assert str(refusal)
+    except REFUSALS:
         return False
     return True
 
