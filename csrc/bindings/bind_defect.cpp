@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <cstdlib>
 #include <optional>
 #include <string>
 #include <utility>
@@ -100,7 +101,22 @@ void apply_defect(const Array& field, const Optional& support, const Optional& f
   apply_defect_cpu(images, params, threads);
 }
 
+// (k, k) int32, k = 2 ceil(3 sigma) + 1, in units of 2^-30.
+py::array_t<std::int32_t> skew_kernel_image(double sigma, double skew_y, double skew_x) {
+  const SkewKernel kernel = skew_kernel(sigma, skew_y, skew_x);
+  const int r = kernel.radius;
+  py::array_t<std::int32_t> out({2 * r + 1, 2 * r + 1});
+  auto entries = out.mutable_unchecked<2>();
+  for (int y = -r; y <= r; ++y)
+    for (int x = -r; x <= r; ++x)
+      entries(y + r, x + r) = skew_entry(kernel, y, x, kernel.weight[std::abs(y)] * kernel.weight[std::abs(x)]);
+  return out;
+}
+
 }  // namespace
 }  // namespace rasant
 
-void bind_defect(pybind11::module_& m) { m.def("apply_defect", &rasant::apply_defect); }
+void bind_defect(pybind11::module_& m) {
+  m.def("apply_defect", &rasant::apply_defect);
+  m.def("skew_kernel", &rasant::skew_kernel_image);
+}

@@ -70,6 +70,27 @@ def perlin_mask(
     stream: Any = None,
 ) -> None: ...
 
+# defect: numbers are threshold, gain, offset, kept, kept_color, low, high, amplitude, visible, sigma, skew_y, skew_x
+def apply_defect(
+    field: npt.NDArray[np.float32],
+    support: npt.NDArray[np.bool_] | None,
+    foreground: npt.NDArray[np.bool_] | None,
+    depth: npt.NDArray[np.float32] | None,
+    relief: npt.NDArray[np.float32] | None,
+    color: npt.NDArray[np.float32] | None,
+    texture: npt.NDArray[np.float32] | None,
+    out_depth: npt.NDArray[np.float32] | None,
+    out_color: npt.NDArray[np.float32] | None,
+    out_mask: npt.NDArray[np.bool_],
+    source: str,
+    rule: str,
+    add: bool,
+    numbers: tuple[float, ...],
+    threads: int,
+    stream: Any = None,
+) -> None: ...
+def skew_kernel(sigma: float, skew_y: float, skew_x: float) -> npt.NDArray[np.int32]: ...
+
 # fill, and depth to metres
 def fill_holes(
     depth: npt.NDArray[np.float32], passes: int, clamp: bool, out: npt.NDArray[np.float32], threads: int

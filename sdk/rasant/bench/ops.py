@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 import cv2
 
-from rasant.bench import peers_background, peers_depth, peers_engine, peers_metrics, peers_perlin, peers_post
+from rasant.bench import (
+    peers_background,
+    peers_defect,
+    peers_depth,
+    peers_engine,
+    peers_metrics,
+    peers_perlin,
+    peers_post,
+)
 from rasant.bench.case import Operation, Row, measure, size_text
 
 __all__ = ["OPERATIONS", "rows"]
@@ -20,6 +28,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *peers_post.OPERATIONS,
     *peers_metrics.OPERATIONS,
     *peers_engine.OPERATIONS,
+    *peers_defect.OPERATIONS,
 )
 
 
