@@ -33,7 +33,7 @@ enum class State : std::uint8_t { ready, barrier, warp, done };
 struct Thread {
   Fiber fiber;
   dim3 place;
-  State state = State::ready;
+  State state = State::done;
   WarpCall call = WarpCall::none;
   std::uint64_t value = 0;  // brought to the warp call
   std::size_t arrays = 0;   // shared arrays that it has asked for
@@ -165,6 +165,10 @@ void check_configuration(dim3 grid, dim3 block, std::size_t dynamic_bytes) {
 struct Cleared {
   Machine& m;
   ~Cleared() {
+    for (Thread& thread : m.threads) {
+      if (thread.state != State::done) thread.fiber.abandon();
+      thread.state = State::done;
+    }
     m.shared.clear();
     m.dynamic.reset();
     m.body = nullptr;

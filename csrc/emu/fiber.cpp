@@ -7,6 +7,7 @@
 #include <new>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -109,6 +110,13 @@ void first_steps() {
   Fiber* const self = starting;
   arrive(nullptr, &self->caller_stack_, &self->caller_size_);
   self->entry_();
+}
+
+// Frames that are left in the middle never take their red zones away.
+void Fiber::abandon() {
+#if defined(__SANITIZE_ADDRESS__)
+  ASAN_UNPOISON_MEMORY_REGION(stack_.begin(), Stack::size);
+#endif
 }
 
 #ifdef RASANT_EMU_UCONTEXT

@@ -38,6 +38,8 @@ class Fiber {
   void start(Entry entry);
   // Runs the fiber until it suspends.
   void resume();
+  // Gives up what it was doing; only a start() may follow.
+  void abandon();
   // Called in the fiber: back to the place of resume().
   void suspend();
 

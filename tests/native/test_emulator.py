@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from rasant.ops.device import empty, native_for
 emulator = native_for("emu")
 CSRC = Path(__file__).resolve().parents[2] / "csrc"
 BLOCK = 64
+SANITIZED = "RASANT_SANITIZED" in os.environ  # then AddressSanitizer ends the process at the faulty instruction
 
 
 def rotated(values: np.ndarray) -> np.ndarray:
@@ -57,6 +59,7 @@ def test_orders_differ_between_seeds() -> None:
     assert len(found) == 3
 
 
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer sees it first; see the next test but one")
 @pytest.mark.parametrize("at", [BLOCK, BLOCK + 5, -1])
 def test_a_write_outside_an_array_is_caught(at: int) -> None:
     """Behind and before an allocation: told with its size and the place of the write, and told once."""
@@ -67,11 +70,26 @@ def test_a_write_outside_an_array_is_caught(at: int) -> None:
     assert get(out)[3] == 1
 
 
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer sees it first; see the next test")
 def test_a_write_outside_shared_memory_is_caught() -> None:
     """A shared array has guards of its own."""
     with pytest.raises(RasantError, match="outside a shared array of 256 bytes, at byte 256"):
         emulator.trial_write_shared(BLOCK)
     emulator.trial_write_shared(BLOCK - 1)
+
+
+@pytest.mark.skipif(not SANITIZED, reason="needs a build with sanitizers: make sanitize")
+@pytest.mark.parametrize("call", ["trial_write(out, 64)", "trial_write(out, -1)", "trial_write_shared(64)"])
+def test_a_sanitizer_reports_the_write(call: str) -> None:
+    """Under AddressSanitizer the guards are poisoned: the write itself is reported."""
+    program = (
+        "import numpy; from rasant.ops.device import native_for, to_device\n"
+        "out = to_device(numpy.zeros(64, numpy.int32), device='emu')\n"
+        f"native_for('emu').{call}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode != 0
+    assert "AddressSanitizer: use-after-poison" in done.stderr and "WRITE of size 4" in done.stderr
 
 
 @pytest.mark.parametrize("seed", ORDERS)
