@@ -15,30 +15,26 @@
 namespace rasant {
 namespace {
 
-constexpr int block = 64;  // pixels that are skipped together where they hold no hole
+constexpr int chunk = 16;  // pixels that are skipped together where they hold no hole
 constexpr int pad = 16;    // zeros to each side of a kept row
 
 RASANT_VECTOR void load_row(const float* __restrict in, float* __restrict row, int width) {
   for (int x = 0; x < width; ++x) row[x] = valid_or_zero(in[x]);
 }
 
-// The smallest value of a block is 0 exactly where it holds a hole.
-RASANT_INLINE bool has_hole(const float* row, int begin, int end) {
-  int holes = 0;
-  for (int x = begin; x < end; ++x) holes |= static_cast<int>(row[x] == 0.0f);
-  return holes != 0;
-}
-
+// The row is copied, then the chunks that hold a hole are filled. `holes` is a work row.
 RASANT_VECTOR void fill_row(const float* above, const float* middle, const float* below, float* __restrict out,
-                            int width) {
-  for (int begin = 0; begin < width; begin += block) {
-    const int end = std::min(begin + block, width);
-    if (has_hole(middle, begin, end)) {
-      for (int x = begin; x < end; ++x) out[x] = fill_value(above + x, middle + x, below + x);
-    } else {
-      for (int x = begin; x < end; ++x) out[x] = middle[x];
-    }
+                            std::uint8_t* __restrict holes, int width) {
+  for (int x = 0; x < width; ++x) holes[x] = static_cast<std::uint8_t>(middle[x] == 0.0f);
+  for (int x = 0; x < width; ++x) out[x] = middle[x];
+  int x = 0;
+  for (; x + chunk <= width; x += chunk) {
+    std::uint64_t flags[chunk / 8];
+    std::memcpy(flags, holes + x, chunk);
+    if ((flags[0] | flags[1]) == 0) continue;
+    for (int i = x; i < x + chunk; ++i) out[i] = fill_value(above + i, middle + i, below + i);
   }
+  for (; x < width; ++x) out[x] = fill_value(above + x, middle + x, below + x);
 }
 
 // Rows y - 1, y, y + 1 of one pass, with zeros around them.
@@ -57,9 +53,11 @@ class Ring {
 };
 
 // Rows [begin, end) of the result.
-void fill_band(ImageView<const float> depth, ImageView<float> out, const FillParams& params, int begin, int end,
-               std::vector<Ring>& rings) {
+void fill_band(ImageView<const float> depth, ImageView<float> out, const FillParams& params, int begin, int end) {
+  thread_local std::vector<Ring> rings;
+  thread_local std::vector<std::uint8_t> holes;
   const int passes = params.passes, width = depth.width;
+  holes.resize(static_cast<std::size_t>(width));
   rings.resize(static_cast<std::size_t>(std::max(passes, 1)));
   for (auto& ring : rings) ring.reset(width);
   const auto neighbour = [&](Ring& ring, int y) { return y < 0 || y >= depth.height ? ring.zeros() : ring.row(y); };
@@ -74,7 +72,7 @@ void fill_band(ImageView<const float> depth, ImageView<float> out, const FillPar
         std::memcpy(to, from.row(y), static_cast<std::size_t>(width) * sizeof(float));
         continue;
       }
-      fill_row(neighbour(from, y - 1), from.row(y), neighbour(from, y + 1), to, width);
+      fill_row(neighbour(from, y - 1), from.row(y), neighbour(from, y + 1), to, holes.data(), width);
       if (!params.clamp) to[0] = from.row(y)[0];
     }
   }
@@ -108,10 +106,7 @@ void check_scale(float scale) {
 void fill_holes_cpu(ImageView<const float> depth, ImageView<float> out, const FillParams& params, int threads) {
   check(params.passes >= 0 && params.passes <= fill_max_passes, "passes must be 0..", fill_max_passes, ", got ",
         params.passes, "; 2 and 3 are usual");
-  for_each_row(depth.height, threads, [&](int begin, int end, int) {
-    thread_local std::vector<Ring> rings;
-    fill_band(depth, out, params, begin, end, rings);
-  });
+  for_each_row(depth.height, threads, [&](int begin, int end, int) { fill_band(depth, out, params, begin, end); });
 }
 
 void to_metres_cpu(ImageView<const std::uint16_t> depth, ImageView<float> out, float scale, int threads) {
