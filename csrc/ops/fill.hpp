@@ -7,13 +7,15 @@
 // A value is valid where 0 < value < inf; everything else (0, negative, NaN, inf) is a hole and 0 on return.
 // Border: the window is clamped to the image. With clamp = false row 0 and column 0 are never filled, as in the
 // released program of AST (Rudolph et al., WACV 2023), whose window slice is empty there.
-// Units: any, the same in and out.
+// Units: any, the same in and out. Every device gives the same bits.
 #pragma once
 #include <cstdint>
 
 #include "core/depth.hpp"
+#include "core/error.hpp"
 #include "core/hd.hpp"
 #include "core/image.hpp"
+#include "core/stream.hpp"
 
 namespace rasant {
 
@@ -47,10 +49,25 @@ RASANT_HD float metres_from_float(float value, float scale) {
   return metres > -3.402823466e+38f && metres < 3.402823466e+38f ? metres : 0.0f;
 }
 
+inline void check_fill(const FillParams& params) {
+  check(params.passes >= 0 && params.passes <= fill_max_passes, "passes must be 0..", fill_max_passes, ", got ",
+        params.passes, "; 2 and 3 are usual");
+}
+
+inline void check_scale(float scale) {
+  check(scale > 0.0f && scale < 1e6f, "scale must be metres per count and > 0, got ", scale, "; 0.001 for millimetres");
+}
+
 // `out` must not overlap `depth`.
 void fill_holes_cpu(ImageView<const float> depth, ImageView<float> out, const FillParams& params, int threads);
 
 void to_metres_cpu(ImageView<const std::uint16_t> depth, ImageView<float> out, float scale, int threads);
 void to_metres_cpu(ImageView<const float> depth, ImageView<float> out, float scale, int threads);
+
+// Device memory; asynchronous.
+void fill_holes_cuda(ImageView<const float> depth, ImageView<float> out, const FillParams& params, Stream stream);
+
+void to_metres_cuda(ImageView<const std::uint16_t> depth, ImageView<float> out, float scale, Stream stream);
+void to_metres_cuda(ImageView<const float> depth, ImageView<float> out, float scale, Stream stream);
 
 }  // namespace rasant

@@ -8,7 +8,6 @@
 #include <cstring>
 #include <vector>
 
-#include "core/error.hpp"
 #include "core/parallel.hpp"
 #include "core/vector.hpp"
 
@@ -97,15 +96,10 @@ RASANT_VECTOR void float_rows(ImageView<const float> depth, ImageView<float> out
   convert_rows(depth, out, begin, end, [scale](float v) { return metres_from_float(v, scale); });
 }
 
-void check_scale(float scale) {
-  check(scale > 0.0f && scale < 1e6f, "scale must be metres per count and > 0, got ", scale, "; 0.001 for millimetres");
-}
-
 }  // namespace
 
 void fill_holes_cpu(ImageView<const float> depth, ImageView<float> out, const FillParams& params, int threads) {
-  check(params.passes >= 0 && params.passes <= fill_max_passes, "passes must be 0..", fill_max_passes, ", got ",
-        params.passes, "; 2 and 3 are usual");
+  check_fill(params);
   for_each_row(depth.height, threads, [&](int begin, int end, int) { fill_band(depth, out, params, begin, end); });
 }
 

@@ -1,84 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ops/pack.hpp"
 
-#include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstring>
 #include <vector>
 
-#include "core/error.hpp"
 #include "core/parallel.hpp"
 #include "core/vector.hpp"
 
 namespace rasant {
 namespace {
 
-// The source pixels of each output position along one axis: `taps` consecutive ones from first[i], with the weights
-// weight[i * taps ...]; those that reach beyond weigh 0.
-struct Axis {
-  int size = 0, taps = 1;
+// The taps of one axis, computed once a call.
+struct Taps {
+  explicit Taps(const Axis& axis)
+      : size(axis.out),
+        taps(axis.taps),
+        first(static_cast<std::size_t>(size)),
+        weight(static_cast<std::size_t>(size) * static_cast<std::size_t>(taps)) {
+    for (int i = 0; i < size; ++i) {
+      const int begin = first[static_cast<std::size_t>(i)] = first_tap(axis, i);
+      float* const weights_of = weight.data() + static_cast<std::ptrdiff_t>(i) * taps;
+      for (int t = 0; t < taps; ++t) weights_of[t] = tap_weight(axis, i, begin, t);
+    }
+  }
+  const float* weights(int i) const { return weight.data() + static_cast<std::ptrdiff_t>(i) * taps; }
+
+  int size, taps;
   std::vector<int> first;
   std::vector<float> weight;
-
-  const float* weights(int i) const { return weight.data() + static_cast<std::ptrdiff_t>(i) * taps; }
 };
-
-// The part of source pixel k that output pixel i covers, 0 where it is but rounding.
-double covered(int i, int k, double step, int in) {
-  const double part = std::min({(i + 1) * step, k + 1.0, static_cast<double>(in)}) - std::max(i * step, k + 0.0);
-  return part > 1e-9 ? part : 0.0;
-}
-
-void area_weights(Axis& axis, int in) {
-  const double step = static_cast<double>(in) / axis.size;
-  axis.taps = 1;
-  for (int i = 0; i < axis.size; ++i) {
-    int first = static_cast<int>(i * step);
-    while (covered(i, first, step, in) == 0.0) ++first;
-    axis.first[static_cast<std::size_t>(i)] = first;
-    int taps = 1;
-    while (first + taps < in && covered(i, first + taps, step, in) > 0.0) ++taps;
-    axis.taps = std::max(axis.taps, taps);
-  }
-  axis.weight.assign(static_cast<std::size_t>(axis.taps) * axis.size, 0.0f);
-  for (int i = 0; i < axis.size; ++i) {
-    int& first = axis.first[static_cast<std::size_t>(i)];
-    first = std::min(first, in - axis.taps);
-    const double whole = std::min((i + 1) * step, static_cast<double>(in)) - i * step;
-    for (int t = 0; t < axis.taps; ++t)
-      axis.weight[static_cast<std::size_t>(i) * axis.taps + t] =
-          static_cast<float>(covered(i, first + t, step, in) / whole);
-  }
-}
-
-void linear_weights(Axis& axis, int in) {
-  axis.taps = std::min(2, in);
-  axis.weight.assign(static_cast<std::size_t>(axis.taps) * axis.size, in == 1 ? 1.0f : 0.0f);
-  for (int i = 0; i < axis.size && in > 1; ++i) {
-    const double position = std::clamp((i + 0.5) * in / axis.size - 0.5, 0.0, in - 1.0);
-    const int first = std::min(static_cast<int>(position), in - 2);
-    axis.first[static_cast<std::size_t>(i)] = first;
-    axis.weight[static_cast<std::size_t>(2 * i)] = static_cast<float>(1.0 - (position - first));
-    axis.weight[static_cast<std::size_t>(2 * i + 1)] = static_cast<float>(position - first);
-  }
-}
-
-Axis make_axis(int in, int out, Interpolation interpolation) {
-  Axis axis;
-  axis.size = out;
-  axis.first.assign(static_cast<std::size_t>(out), 0);
-  if (interpolation == Interpolation::kNearest || in == out) {
-    axis.weight.assign(static_cast<std::size_t>(out), 1.0f);
-    for (int i = 0; i < out; ++i)
-      axis.first[static_cast<std::size_t>(i)] = static_cast<int>((2ll * i + 1) * in / (2ll * out));
-  } else if (interpolation == Interpolation::kArea && out < in) {
-    area_weights(axis, in);
-  } else {
-    linear_weights(axis, in);
-  }
-  return axis;
-}
 
 // Two or four floats that are added and multiplied together; a lane is one channel.
 using Two = float __attribute__((vector_size(8)));
@@ -112,15 +63,14 @@ RASANT_VECTOR void add_bytes(const std::uint8_t* __restrict source, float weight
 RASANT_VECTOR void add_depth(const float* __restrict source, float weight, float* __restrict sums, int count,
                              bool start) {
   for (int i = 0; i < count; ++i) {
-    const bool valid = (source[i] - source[i] == 0.0f) & (source[i] != 0.0f);
-    const float value = valid ? weight * source[i] : 0.0f, part = valid ? weight : 0.0f;
-    sums[2 * i] = start ? value : sums[2 * i] + value;
-    sums[2 * i + 1] = start ? part : sums[2 * i + 1] + part;
+    const DepthShare share = depth_share(source[i], weight);
+    sums[2 * i] = start ? share.value : sums[2 * i] + share.value;
+    sums[2 * i + 1] = start ? share.part : sums[2 * i + 1] + share.part;
   }
 }
 
 // One row of three interleaved channels to three planes. `row` can be read one float beyond its end.
-void finish_color(const float* row, const Axis& columns, const ColorRule& rule, float* const planes[3]) {
+void finish_color(const float* row, const Taps& columns, const ColorRule& rule, float* const planes[3]) {
   const float gain[3] = {rule.gain[0], rule.gain[1], rule.gain[2]};
   const float offset[3] = {rule.offset[0], rule.offset[1], rule.offset[2]};
   for (int i = 0; i < columns.size; ++i) {
@@ -131,10 +81,10 @@ void finish_color(const float* row, const Axis& columns, const ColorRule& rule, 
   }
 }
 
-void finish_depth(const float* row, const Axis& columns, float* out) {
+void finish_depth(const float* row, const Taps& columns, float* out) {
   for (int i = 0; i < columns.size; ++i) {
     const Two sum = weigh<Two>(row, columns.weights(i), columns.first[static_cast<std::size_t>(i)], columns.taps, 2);
-    out[i] = sum[1] >= 0.49999f ? sum[0] / sum[1] : 0.0f;
+    out[i] = packed_depth(sum[0], sum[1]);
   }
 }
 
@@ -159,7 +109,7 @@ RASANT_VECTOR void split_row(const std::uint8_t* __restrict source, float* __res
 }
 
 RASANT_VECTOR void keep_valid(const float* __restrict source, float* __restrict out, int count) {
-  for (int i = 0; i < count; ++i) out[i] = source[i] - source[i] == 0.0f ? source[i] : 0.0f;
+  for (int i = 0; i < count; ++i) out[i] = kept_depth(source[i]);
 }
 
 }  // namespace
@@ -168,8 +118,8 @@ void pack_color_cpu(ImageView<const std::uint8_t> color, const ColorRule& rule, 
                     ImageView<float> out, int threads) {
   const int height = out.height / 3, width = out.width, samples = color.width * 3;
   const bool same = color.height == height && color.width == width;
-  const Axis rows = make_axis(color.height, height, interpolation);
-  const Axis columns = make_axis(color.width, width, interpolation);
+  const Taps rows(make_axis(color.height, height, interpolation));
+  const Taps columns(make_axis(color.width, width, interpolation));
   for_each_row(height, threads, [&](int begin, int end, int) {
     thread_local std::vector<float> sums;
     sums.resize(static_cast<std::size_t>(samples) + 1);
@@ -190,8 +140,8 @@ void pack_color_cpu(ImageView<const std::uint8_t> color, const ColorRule& rule, 
 
 void pack_depth_cpu(ImageView<const float> depth, Interpolation interpolation, ImageView<float> out, int threads) {
   const bool same = depth.height == out.height && depth.width == out.width;
-  const Axis rows = make_axis(depth.height, out.height, interpolation);
-  const Axis columns = make_axis(depth.width, out.width, interpolation);
+  const Taps rows(make_axis(depth.height, out.height, interpolation));
+  const Taps columns(make_axis(depth.width, out.width, interpolation));
   for_each_row(out.height, threads, [&](int begin, int end, int) {
     thread_local std::vector<float> sums;
     sums.resize(2 * static_cast<std::size_t>(depth.width));

@@ -2,9 +2,7 @@
 #include "ops/score.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -14,42 +12,6 @@
 
 namespace rasant {
 namespace {
-
-constexpr float kRound23 = 8388608.0f;  // x + 2^23 rounds x in [0, 2^23] to the nearest integer, ties to even
-
-RASANT_INLINE std::uint32_t bits_of(float value) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  return bits;
-}
-
-RASANT_INLINE float from_bits(std::uint32_t bits) {
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
-}
-
-RASANT_INLINE bool nonfinite(float value) { return (bits_of(value) & 0x7F800000u) == 0x7F800000u; }
-
-// exp(-x) for x in [0, 87]: 2^-n * exp(r), |r| <= ln(2)/2, polynomial of Cephes' expf (about 1 ULP).
-RASANT_INLINE float exp_negative(float x) {
-  const float shifted = x * 1.44269504f + 12582912.0f;  // 1.5 * 2^23: the integer n stands in the low bits
-  const float n = shifted - 12582912.0f;
-  const float r = (n * 0.693359375f - x) + n * -2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = (p * (r * r) + r) + 1.0f;
-  return p * from_bits((127u - (bits_of(shifted) - 0x4B400000u)) << 23);
-}
-
-RASANT_INLINE float sigmoid(float difference) {
-  const float e = exp_negative(std::min(std::fabs(difference), 87.0f));
-  return (difference >= 0.0f ? 1.0f : e) / (1.0f + e);
-}
 
 // What one row adds to the counts.
 struct RowCounts { int nonfinite, clipped; };
@@ -62,15 +24,11 @@ RASANT_VECTOR RowCounts enter_logits(const float* __restrict good, const float* 
                                      float scale) {
   int bad_count = 0;
   for (int x = 0; x < width; ++x) {
-    const bool bad = nonfinite(good[x]) | nonfinite(defect[x]);
-    const bool counts = (!bad) & (ignore[x] == 0);
-    const float p = sigmoid(bad ? 0.0f : defect[x] - good[x]);
-    const float kept = counts ? p : 0.0f;
-    const std::uint32_t fixed = bits_of(kept * scale + kRound23) - 0x4B000000u;
-    raw[x] = bad ? std::numeric_limits<float>::quiet_NaN() : kept;
-    column[x] += fixed - slot[x];
-    slot[x] = fixed;
-    bad_count += bad;
+    const Probability p = probability_of_logits(good[x], defect[x], ignore[x] != 0, scale);
+    raw[x] = p.raw;
+    column[x] += p.fixed - slot[x];
+    slot[x] = p.fixed;
+    bad_count += p.bad;
   }
   return {bad_count, 0};
 }
@@ -80,17 +38,12 @@ RASANT_VECTOR RowCounts enter_probability(const float* __restrict probability, c
                                           std::uint32_t* __restrict column, int width, float scale) {
   int bad_count = 0, clipped = 0;
   for (int x = 0; x < width; ++x) {
-    const float value = probability[x];
-    const bool bad = nonfinite(value);
-    const bool outside = (!bad) & ((value < 0.0f) | (value > 1.0f));
-    const bool counts = (!bad) & (ignore[x] == 0);
-    const float kept = counts ? std::min(std::max(value, 0.0f), 1.0f) : 0.0f;
-    const std::uint32_t fixed = bits_of(kept * scale + kRound23) - 0x4B000000u;
-    raw[x] = bad ? std::numeric_limits<float>::quiet_NaN() : kept;
-    column[x] += fixed - slot[x];
-    slot[x] = fixed;
-    bad_count += bad;
-    clipped += outside;
+    const Probability p = probability_of_value(probability[x], ignore[x] != 0, scale);
+    raw[x] = p.raw;
+    column[x] += p.fixed - slot[x];
+    slot[x] = p.fixed;
+    bad_count += p.bad;
+    clipped += p.outside;
   }
   return {bad_count, clipped};
 }
@@ -164,11 +117,9 @@ struct Scratch {
 // `enter(y, ignore, raw, slot, column, width, scale)` converts row y. A band converts `radius` rows more on each side,
 // into scratch: their raw values and counts belong to the neighbour.
 template <class Enter>
-Best score_band(const Enter& enter, int kernel, const ScoreMaps& maps, int first, int last) {
+Best score_band(const Enter& enter, const ScoreScale& how, const ScoreMaps& maps, int first, int last) {
   thread_local Scratch scratch;
-  const int height = maps.raw.height, width = maps.raw.width, radius = kernel / 2;
-  const float scale = static_cast<float>(1 << fraction_bits(kernel));
-  const float unit = static_cast<float>(1.0 / (static_cast<double>(scale) * kernel * kernel));
+  const int kernel = how.kernel, height = maps.raw.height, width = maps.raw.width, radius = kernel / 2;
   scratch.fit(width, kernel);
   const auto ignored = [&](int y) { return maps.ignore.data ? maps.ignore.row(y) : scratch.nothing.data(); };
   std::uint32_t* column = scratch.column.data() + radius;
@@ -178,7 +129,7 @@ Best score_band(const Enter& enter, int kernel, const ScoreMaps& maps, int first
     if (entering < height) {
       const bool own = entering >= first && entering < last;
       const RowCounts counts = enter(entering, ignored(entering), own ? maps.raw.row(entering) : scratch.halo.data(),
-                                     slot, column, width, scale);
+                                     slot, column, width, how.scale);
       best.nonfinite += own ? counts.nonfinite : 0;
       best.clipped += own ? counts.clipped : 0;
     } else {
@@ -188,7 +139,7 @@ Best score_band(const Enter& enter, int kernel, const ScoreMaps& maps, int first
     if (y < first) continue;
     const std::uint32_t* sums = nullptr;
     const std::int32_t sum = pool_row(scratch.column.data(), ignored(y), scratch.a.data(), scratch.b.data(),
-                                      maps.pooled.row(y), width, kernel, unit, &sums);
+                                      maps.pooled.row(y), width, kernel, how.unit, &sums);
     if (sum <= best.sum) continue;
     int x = 0;
     while (ignored(y)[x] != 0 || static_cast<std::int32_t>(sums[x]) != sum) ++x;
@@ -201,13 +152,12 @@ Best score_band(const Enter& enter, int kernel, const ScoreMaps& maps, int first
 
 template <class Enter>
 ScoreResult score_rows(const Enter& enter, int kernel, const ScoreMaps& maps, int threads) {
-  check(kernel >= 1 && kernel <= kMaxKernel && kernel % 2 == 1, "kernel must be odd and in 1 .. ", kMaxKernel, ", got ",
-        kernel, "; take the nearest odd number");
+  const ScoreScale how = score_scale(kernel);
   check(threads >= 1, "threads must be at least 1, got ", threads, "; pass 1 for the calling thread alone");
   const int bands = std::min(threads, maps.raw.height);
   std::vector<Best> bests(static_cast<std::size_t>(bands));
   for_each_row(maps.raw.height, bands, [&](int first, int last, int band) {
-    bests[static_cast<std::size_t>(band)] = score_band(enter, kernel, maps, first, last);
+    bests[static_cast<std::size_t>(band)] = score_band(enter, how, maps, first, last);
   });
   Best best;
   for (const Best& b : bests) {

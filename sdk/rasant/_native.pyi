@@ -93,10 +93,19 @@ def skew_kernel(sigma: float, skew_y: float, skew_x: float) -> npt.NDArray[np.in
 
 # fill, and depth to metres
 def fill_holes(
-    depth: npt.NDArray[np.float32], passes: int, clamp: bool, out: npt.NDArray[np.float32], threads: int
+    depth: npt.NDArray[np.float32],
+    passes: int,
+    clamp: bool,
+    out: npt.NDArray[np.float32],
+    threads: int,
+    stream: Any = None,
 ) -> None: ...
 def to_metres(
-    depth: npt.NDArray[np.uint16] | npt.NDArray[np.float32], scale: float, out: npt.NDArray[np.float32], threads: int
+    depth: npt.NDArray[np.uint16] | npt.NDArray[np.float32],
+    scale: float,
+    out: npt.NDArray[np.float32],
+    threads: int,
+    stream: Any = None,
 ) -> None: ...
 
 # background: camera is (fx, fy, cx, cy); a fit is (fault, normal, offset, rms, inliers, total)
@@ -169,12 +178,17 @@ def pack_color(
     interpolation: str,
     out_color: npt.NDArray[np.float32],
     threads: int,
+    stream: Any = None,
 ) -> None: ...
 def pack_depth(
-    depth: npt.NDArray[np.float32], interpolation: str, out_depth: npt.NDArray[np.float32], threads: int
+    depth: npt.NDArray[np.float32],
+    interpolation: str,
+    out_depth: npt.NDArray[np.float32],
+    threads: int,
+    stream: Any = None,
 ) -> None: ...
 
-# score: (score, y, x, nonfinite, clipped)
+# score: (score, y, x, nonfinite, clipped), or None where `result` on the device takes them
 def score_map(
     logits: npt.NDArray[np.float32],
     kernel: int,
@@ -182,7 +196,9 @@ def score_map(
     out_raw: npt.NDArray[np.float32],
     out_pooled: npt.NDArray[np.float32],
     threads: int,
-) -> tuple[float, int, int, int, int]: ...
+    result: Any = None,
+    stream: Any = None,
+) -> tuple[float, int, int, int, int] | None: ...
 def score_probability(
     probability: npt.NDArray[np.float32],
     kernel: int,
@@ -190,7 +206,9 @@ def score_probability(
     out_raw: npt.NDArray[np.float32],
     out_pooled: npt.NDArray[np.float32],
     threads: int,
-) -> tuple[float, int, int, int, int]: ...
+    result: Any = None,
+    stream: Any = None,
+) -> tuple[float, int, int, int, int] | None: ...
 
 # regions: (map box, map area, peak, its (y, x), centre (x, y), frame box, median depth); a box is (x, y, width, height)
 def find_regions(
