@@ -2,6 +2,7 @@
 // A plane in the camera frame, and its total least squares fit from sums over points (metres, double).
 #pragma once
 #include <cmath>
+#include <initializer_list>
 
 #include "core/depth.hpp"
 #include "core/hd.hpp"

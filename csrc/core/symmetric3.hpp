@@ -3,7 +3,7 @@
 // Computations", 8.5). Only + - * / and sqrt, in fixed order: the same bits on every machine.
 #pragma once
 #include <cmath>
-#include <utility>
+#include <initializer_list>
 
 #include "core/hd.hpp"
 
@@ -43,9 +43,12 @@ RASANT_HD Eigen3 eigen_symmetric3(const double (&m)[6]) {
     if (a[0][1] == 0.0 && a[0][2] == 0.0 && a[1][2] == 0.0) break;
   }
   int order[3] = {0, 1, 2};
-  if (a[order[1]][order[1]] < a[order[0]][order[0]]) std::swap(order[0], order[1]);
-  if (a[order[2]][order[2]] < a[order[1]][order[1]]) std::swap(order[1], order[2]);
-  if (a[order[1]][order[1]] < a[order[0]][order[0]]) std::swap(order[0], order[1]);
+  for (const int k : {0, 1, 0}) {
+    const int low = order[k], high = order[k + 1];
+    if (!(a[high][high] < a[low][low])) continue;
+    order[k] = high;
+    order[k + 1] = low;
+  }
   Eigen3 result{};
   for (int k = 0; k < 3; ++k) {
     result.value[k] = a[order[k]][order[k]];

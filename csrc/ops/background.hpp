@@ -19,7 +19,8 @@
 // keep_largest: the largest 8-connected component whose neighbouring depths differ by less than step (an organised
 // image's answer to DBSCAN); a masked pixel without depth joins all its neighbours. Ties go to the component met first.
 //
-// The fits and keep_largest run on the CPU in one thread.
+// On the CPU the fits and keep_largest run in one thread. On a device all gives the same bits (images below 2^31
+// pixels); plane_through has three points and runs on the host.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -28,13 +29,17 @@
 #include "core/hd.hpp"
 #include "core/image.hpp"
 #include "core/plane.hpp"
+#include "core/stream.hpp"
+#include "ops/background_fit.hpp"
 
 namespace rasant {
+
+constexpr int max_sample = 1000;
 
 struct RansacParams {
   int border_px = 10;       // width of the border whose points are used; all of a small image
   double inlier_m = 0.004;  // a point nearer than this supports a plane
-  int sample = 50;          // points of every second hypothesis, 3..1000
+  int sample = 50;          // points of every second hypothesis, 3..max_sample
   int hypotheses = 128;     // most planes tried, 1..100000
   std::uint64_t seed = 0;   // key of the generator
 };
@@ -58,6 +63,9 @@ struct CornerPoint {
   double x = 0.0, y = 0.0, z = 0.0;  // metres; 0 where count is 0
   int count = 0;                     // valid pixels in the patch
 };
+
+// In the order top left, top right, bottom left, bottom right.
+struct Corners { CornerPoint of[4]; };
 
 struct CornerDepths {
   double top_left, top_right, bottom_left, bottom_right;  // metres
@@ -102,10 +110,27 @@ RASANT_HD bool continuous_depth(float a, float b, float step) {
   return !is_valid_depth(a) | !is_valid_depth(b) | (std::fabs(a - b) < step);
 }
 
+RASANT_HD CornerPoint corner_point(ImageView<const float> depth, const Pinhole& camera, int patch, int k) {
+  const int rows = patch < depth.height ? patch : depth.height, cols = patch < depth.width ? patch : depth.width;
+  const int top = k < 2 ? 0 : depth.height - rows, left = k % 2 == 0 ? 0 : depth.width - cols;
+  CornerPoint corner;
+  for (int y = top; y < top + rows; ++y)
+    for (int x = left; x < left + cols; ++x) {
+      const double z = depth(y, x);
+      if (!is_valid_depth(depth(y, x))) continue;
+      corner.x += (x - camera.cx) / camera.fx * z;
+      corner.y += (y - camera.cy) / camera.fy * z;
+      corner.z += z;
+      ++corner.count;
+    }
+  if (corner.count == 0) return corner;
+  corner.x /= corner.count, corner.y /= corner.count, corner.z /= corner.count;
+  return corner;
+}
+
 PlaneFit fit_plane_ransac_cpu(ImageView<const float> depth, const Pinhole& camera, const RansacParams& params);
 
-// Corners in the order top left, top right, bottom left, bottom right.
-void corner_points_cpu(ImageView<const float> depth, const Pinhole& camera, int patch, CornerPoint (&corners)[4]);
+Corners corner_points_cpu(ImageView<const float> depth, const Pinhole& camera, int patch);
 
 // Plane through three points.
 PlaneFit plane_through_cpu(const double (&points)[3][3], const Pinhole& camera, int height, int width);
@@ -115,8 +140,30 @@ void height_above_plane_cpu(ImageView<const float> depth, const Plane& plane, co
 void height_above_corners_cpu(ImageView<const float> depth, const CornerDepths& corners, float threshold,
                               ImageView<float> height, ImageView<std::uint8_t> foreground, int threads);
 
-// Returns the pixels kept; `out` may be `foreground` itself.
-std::int64_t keep_largest_cpu(ImageView<const std::uint8_t> foreground, ImageView<const float> depth, float step,
-                              ImageView<std::uint8_t> out);
+// `out` may be `foreground` itself.
+void keep_largest_cpu(ImageView<const std::uint8_t> foreground, ImageView<const float> depth, float step,
+                      ImageView<std::uint8_t> out);
+
+// Device memory, asynchronous. The answers lie in device memory too, valid until the stream's next operation.
+const PlaneFit* fit_plane_ransac_cuda(ImageView<const float> depth, const Pinhole& camera, const RansacParams& params,
+                                      Stream stream);
+const Corners* corner_points_cuda(ImageView<const float> depth, const Pinhole& camera, int patch, Stream stream);
+void height_above_plane_cuda(ImageView<const float> depth, const Plane& plane, const Pinhole& camera, float threshold,
+                             ImageView<float> height, ImageView<std::uint8_t> foreground, Stream stream);
+void height_above_corners_cuda(ImageView<const float> depth, const CornerDepths& corners, float threshold,
+                               ImageView<float> height, ImageView<std::uint8_t> foreground, Stream stream);
+void keep_largest_cuda(ImageView<const std::uint8_t> foreground, ImageView<const float> depth, float step,
+                       ImageView<std::uint8_t> out, Stream stream);
+
+// Refuse parameters out of range.
+struct BorderSearch {
+  Border border;
+  double needed;  // points that a plane has to hold
+};
+BorderSearch check_ransac(int height, int width, const Pinhole& camera, const RansacParams& params);
+void check_patch(const Pinhole& camera, int patch);
+void check_height(int height, int width, const Plane& plane, const Pinhole& camera, float threshold);
+void check_threshold(float threshold);
+void check_step(float step);
 
 }  // namespace rasant

@@ -16,22 +16,7 @@
 namespace rasant {
 namespace {
 
-constexpr int rounds_of_two_means = 20;
 constexpr int block = 1024;  // pixels of a row that are tallied together; 32767 of them fit into 31 bits
-
-// Order-preserving integer of a float, and back: integer minima and maxima vectorise, and need no order.
-RASANT_INLINE std::int32_t sort_key(float value) {
-  std::int32_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return bits ^ ((bits >> 31) & 0x7FFFFFFF);
-}
-
-float from_key(std::int32_t key) {
-  const std::int32_t bits = key ^ ((key >> 31) & 0x7FFFFFFF);
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
 
 struct Tally {
   std::int32_t low = std::numeric_limits<std::int32_t>::max();   // sort key
@@ -90,8 +75,7 @@ RASANT_VECTOR void tally_valid(const float* depth, int width, Tally& tally) {
 RASANT_VECTOR void tally_near(const float* depth, int width, float border, Tally& tally) {
   for (int x = 0; x < width; x += block)
     tally_block<false>(
-        depth + x, std::min(block, width - x), [=](int i) { return (depth[x + i] > 0.0f) & (depth[x + i] <= border); },
-        tally);
+        depth + x, std::min(block, width - x), [=](int i) { return is_near(depth[x + i], border); }, tally);
 }
 
 // tally_one(y, into) adds row y.
@@ -105,10 +89,6 @@ Tally tally_rows(int height, int threads, const TallyOne& tally_one) {
   });
   for (std::size_t k = 1; k < bands.size(); ++k) bands[0].add(bands[k]);
   return bands[0];
-}
-
-double mean_of(std::int64_t sum, std::int64_t count) {
-  return static_cast<double>(sum) / 1048576.0 / static_cast<double>(count);
 }
 
 RASANT_VECTOR void normalize_row(const float* __restrict value, const std::uint8_t* __restrict foreground,
@@ -234,22 +214,24 @@ ValueRange measure_cpu(ImageView<const float> value, ImageView<const std::uint8_
   return {tally.count, from_key(tally.low), from_key(tally.high), mean_of(tally.sum, tally.count)};
 }
 
-bool percentiles_cpu(ImageView<const float> value, ImageView<const std::uint8_t> foreground, double low_percent,
-                     double high_percent, float& low, float& high) {
+void check_percents(double low_percent, double high_percent) {
   check(low_percent >= 0.0 && low_percent < high_percent && high_percent <= 100.0,
         "percents must satisfy 0 <= low < high <= 100, got ", low_percent, " and ", high_percent,
         "; 0.5 and 99.5 are usual");
+}
+
+Percentiles percentiles_cpu(ImageView<const float> value, ImageView<const std::uint8_t> foreground, double low_percent,
+                            double high_percent) {
+  check_percents(low_percent, high_percent);
   thread_local std::vector<std::uint32_t> keys, rest;
   const std::size_t count = collect_keys(value, foreground, keys);
-  if (count == 0) return false;
+  if (count == 0) return {};
   const Histogram histogram(keys.data(), count);
   const auto whole = [&](double percent) {
     const auto rank = static_cast<std::size_t>(percent / 100.0 * static_cast<double>(count - 1));
     return from_key(static_cast<std::int32_t>(histogram.at_rank(rank, keys.data(), count, rest) ^ 0x80000000u));
   };
-  low = whole(low_percent);
-  high = whole(high_percent);
-  return true;
+  return {true, whole(low_percent), whole(high_percent)};
 }
 
 TwoMeans two_means_cpu(ImageView<const float> depth, int threads) {
@@ -272,13 +254,17 @@ TwoMeans two_means_cpu(ImageView<const float> depth, int threads) {
   return means;
 }
 
-void normalize_cpu(ImageView<const float> value, ImageView<const std::uint8_t> foreground, ImageView<float> out,
-                   const NormalizeParams& p, int threads) {
+void check_normalize(const NormalizeParams& p) {
   check(std::isfinite(p.low) && std::isfinite(p.gain) && std::isfinite(p.base) && std::isfinite(p.fill),
         "low, gain, base and fill must be finite, got ", p.low, ", ", p.gain, ", ", p.base, ", ", p.fill);
   check(std::isfinite(p.unit) && p.unit != 0.0f, "unit must be finite and not 0, got ", p.unit,
         "; use 1 for a flat image");
   check(p.levels >= 0 && p.levels <= 65535, "levels must be 0..65535, got ", p.levels, "; 255 is 8-bit grey");
+}
+
+void normalize_cpu(ImageView<const float> value, ImageView<const std::uint8_t> foreground, ImageView<float> out,
+                   const NormalizeParams& p, int threads) {
+  check_normalize(p);
   for_each_row(value.height, threads, [&](int begin, int end, int) {
     for (int y = begin; y < end; ++y)
       foreground.data ? normalize_row(value.row(y), foreground.row(y), out.row(y), value.width, p)

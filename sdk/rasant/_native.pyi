@@ -117,9 +117,10 @@ def fit_plane_ransac(
     sample: int,
     hypotheses: int,
     seed: int,
+    stream: Any = None,
 ) -> tuple[str, tuple[float, float, float], float, float, int, int]: ...
 def corner_points(
-    depth: npt.NDArray[np.float32], camera: tuple[float, float, float, float], patch: int
+    depth: npt.NDArray[np.float32], camera: tuple[float, float, float, float], patch: int, stream: Any = None
 ) -> list[tuple[float, float, float, int]]: ...
 def plane_through(
     points: list[tuple[float, float, float]], camera: tuple[float, float, float, float], height: int, width: int
@@ -133,6 +134,7 @@ def height_above_plane(
     out_height: npt.NDArray[np.float32],
     out_foreground: npt.NDArray[np.bool_],
     threads: int,
+    stream: Any = None,
 ) -> None: ...
 def height_above_corners(
     depth: npt.NDArray[np.float32],
@@ -141,19 +143,28 @@ def height_above_corners(
     out_height: npt.NDArray[np.float32],
     out_foreground: npt.NDArray[np.bool_],
     threads: int,
+    stream: Any = None,
 ) -> None: ...
 def keep_largest(
-    foreground: npt.NDArray[np.bool_], depth: npt.NDArray[np.float32], step_m: float, out: npt.NDArray[np.bool_]
-) -> int: ...
+    foreground: npt.NDArray[np.bool_],
+    depth: npt.NDArray[np.float32],
+    step_m: float,
+    out: npt.NDArray[np.bool_],
+    stream: Any = None,
+) -> None: ...
 
 # normalize: foreground None is every pixel; measure gives (count, low, high, mean)
 def measure(
-    value: npt.NDArray[np.float32], foreground: npt.NDArray[np.bool_] | None, threads: int
+    value: npt.NDArray[np.float32], foreground: npt.NDArray[np.bool_] | None, threads: int, stream: Any = None
 ) -> tuple[int, float, float, float]: ...
 def percentiles(
-    value: npt.NDArray[np.float32], foreground: npt.NDArray[np.bool_] | None, low_percent: float, high_percent: float
+    value: npt.NDArray[np.float32],
+    foreground: npt.NDArray[np.bool_] | None,
+    low_percent: float,
+    high_percent: float,
+    stream: Any = None,
 ) -> tuple[float, float] | None: ...
-def two_means(depth: npt.NDArray[np.float32], threads: int) -> tuple[float, float]: ...
+def two_means(depth: npt.NDArray[np.float32], threads: int, stream: Any = None) -> tuple[float, float]: ...
 def normalize(
     value: npt.NDArray[np.float32],
     foreground: npt.NDArray[np.bool_] | None,
@@ -167,6 +178,7 @@ def normalize(
     levels: int,
     out: npt.NDArray[np.float32],
     threads: int,
+    stream: Any = None,
 ) -> None: ...
 
 # pack: color (H, W, 3) -> (1, 3, h, w); depth (H, W) -> (1, 1, h, w)

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devices import ORDERS, get, order, put
 from rasant.errors import BackgroundError, ConfigError, DeviceUnavailable, DtypeError, ShapeError
 from rasant.ops import background as ops
 from rasant.ops.depth import to_metres
+from rasant.ops.device import native_for
 from rasant.types import Intrinsics
 from reference import background as twin
 
@@ -262,3 +264,84 @@ def test_wrong_calls_are_refused() -> None:
         ops.close_mask(depth > 0, size=4)
     with pytest.raises(DeviceUnavailable):
         ops.height_above(depth, plane, intrinsics, threshold_m=0.005, device="cuda")
+
+
+SHAPES = [(1, 1), (1, 70), (33, 1), (2, 3), (33, 65), (40, 71)]
+
+
+def _part_scene(height: int, width: int, seed: int) -> Depth:
+    """A tilted plane with noise, a part on it, clutter at the border and pixels without depth."""
+    rng = np.random.default_rng(seed)
+    depth = _plane_depth(height, width, (0.1, -0.2, -1.0), 0.5) + rng.normal(0, 0.001, (height, width))
+    depth[height // 4 : height // 2, width // 4 : width // 2] -= 0.02
+    depth[:, : width // 5] -= rng.uniform(0.0, 0.1, (height, width // 5))
+    depth[rng.random(depth.shape) < 0.1] = rng.choice(np.array([0, np.nan, np.inf, -1]))
+    return depth.astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", ORDERS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_device_fits_the_plane_of_the_cpu(shape: tuple[int, int], seed: int) -> None:
+    """RANSAC in any order of threads and blocks: fault, plane, rms and counts, bit for bit, over several chunks."""
+    depth = _part_scene(*shape, seed)
+    _, camera = _camera(*shape)
+    cases = [(10, 0.004, 50, 128, seed), (1, 0.002, 3, 1, 1), (4, 1e-4, 33, 70, seed), (1000, 0.02, 1000, 4, 2**64 - 1)]
+    with order(seed):
+        for case in cases:
+            assert native_for("emu").fit_plane_ransac(put(depth), camera, *case) == native_for("cpu").fit_plane_ransac(
+                depth, camera, *case
+            ), case
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_device_measures_corners_and_heights_as_the_cpu(shape: tuple[int, int]) -> None:
+    """Corner means, and height and mask over a plane and a corner surface, bit for bit in every order."""
+    depth = _part_scene(*shape, 5)
+    intrinsics, camera = _camera(*shape)
+    emulator, on_device = native_for("emu"), put(depth)
+    plane = ops.Plane(tuple(np.array([0.1, -0.2, -1]) / np.sqrt(1.05)), 0.5, 0, 3, 3)  # type: ignore[arg-type]
+    for seed in ORDERS:
+        with order(seed):
+            for patch in (1, 3, 500):
+                assert emulator.corner_points(on_device, camera, patch) == native_for("cpu").corner_points(
+                    depth, camera, patch
+                )
+            for surface in (plane, ops.CornerSurface((0.5, 0.51, 0.49, 0.52))):
+                height, mask = ops.height_above(on_device, surface, intrinsics, threshold_m=0.005, device="emu")
+                expected = ops.height_above(depth, surface, intrinsics, threshold_m=0.005)
+                assert get(height).tobytes() == expected[0].tobytes()
+                assert get(mask).tobytes() == expected[1].tobytes()
+
+
+def test_the_wrappers_take_device_arrays() -> None:
+    """Each fit gives on the device what it gives on the CPU, its notes and its fallback included."""
+    depth = _part_scene(48, 60, 3)
+    intrinsics, _ = _camera(48, 60)
+    assert ops.fit_plane_ransac(put(depth), intrinsics, device="emu") == ops.fit_plane_ransac(depth, intrinsics)
+    for lost in (0, 5):
+        depth[:lost, :lost] = 0
+        corners = ops.fit_plane_corners(put(depth), intrinsics, device="emu")
+        assert corners == ops.fit_plane_corners(depth, intrinsics) and bool(corners.note) == bool(lost)
+        assert ops.fit_bilinear_corners(put(depth), device="emu") == ops.fit_bilinear_corners(depth)
+    with pytest.raises(BackgroundError, match="border"):
+        ops.fit_plane_ransac(put(np.zeros((48, 60), np.float32)), intrinsics, device="emu")
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (9, 32), (70, 129)])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.55, 0.9, 1.0])
+def test_the_device_keeps_the_part_that_the_cpu_keeps(shape: tuple[int, int], share: float) -> None:
+    """Noise, snakes and full masks: the same part in every order, in place too."""
+    rng = np.random.default_rng(int(100 * share))
+    foreground = rng.random(shape) < share
+    depths = np.array([0.5, 0.504, 0.51, 0.6, 0, np.nan], np.float32)
+    depth = rng.choice(depths, shape, p=[0.5, 0.2, 0.1, 0.1, 0.05, 0.05])
+    snake = np.ones(shape, bool)  # one path to and fro
+    snake[1::4, :-1] = snake[3::4, 1:] = False
+    for mask in (foreground, snake):
+        expected = ops.keep_largest(mask, depth)
+        for seed in ORDERS:
+            with order(seed):
+                assert np.array_equal(get(ops.keep_largest(put(mask), put(depth), device="emu")), expected)
+                own = put(mask)
+                assert ops.keep_largest(own, put(depth), out=own, device="emu") is own
+                assert np.array_equal(get(own), expected)

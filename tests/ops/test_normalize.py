@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devices import ORDERS, get, order, put
 from rasant import _native
 from rasant.errors import ConfigError, DeviceUnavailable, DtypeError, ShapeError
+from rasant.ops.device import native_for
 from rasant.ops.normalize import RULES, normalize_depth
 from reference import normalize as twin
 
@@ -130,3 +132,36 @@ def test_wrong_calls_are_refused() -> None:
         normalize_depth(depth, mask, rule="metric", out=depth)
     with pytest.raises(DeviceUnavailable):
         normalize_depth(depth, mask, rule="metric", device="cuda")
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 70), (33, 1), (33, 65), (130, 67)])
+def test_the_device_gives_the_bits_of_the_cpu(rule: str, shape: tuple[int, int]) -> None:
+    """Every rule, with and without a mask, with holes and without any pixel, in every order of threads and blocks."""
+    low, high = GIVEN.get(rule, (None, None))
+    for seed, missing in zip(ORDERS, (0.1, 0.9, 1.0), strict=True):
+        depth, foreground = _scene(*shape, seed, missing)
+        for mask in (None, foreground):
+            expected = normalize_depth(depth, mask, rule=rule, low=low, high=high)
+            with order(seed):
+                on_device = None if mask is None else put(mask)
+                normal = normalize_depth(put(depth), on_device, rule=rule, low=low, high=high, device="emu")
+            assert get(normal).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("seed", ORDERS)
+def test_the_devices_reductions_are_those_of_the_cpu(seed: int) -> None:
+    """Measures, percentiles and 2-means of signed, tiny, huge, equal and missing values: the same numbers."""
+    rng = np.random.default_rng(seed)
+    choice = np.array([-3.5, -1e-30, 1e-40, 0.1, 0.25, 7.0, 3e38, -3e38, 0.0, np.nan, np.inf], np.float32)
+    emulator, cpu = native_for("emu"), native_for("cpu")
+    noise, flat = rng.normal(0.5, 0.1, (90, 77)).astype(np.float32), np.full((3, 4), 0.5, np.float32)
+    for value in (rng.choice(choice, (9, 31)), noise, flat):
+        mask = rng.random(value.shape) < 0.6
+        with order(seed):
+            for given_mask in (None, mask):
+                there = None if given_mask is None else put(given_mask)
+                assert emulator.measure(put(value), there, 1) == cpu.measure(value, given_mask, 1)
+                for ends in ((0.0, 100.0), (0.5, 99.5), (30.0, 30.1)):
+                    assert emulator.percentiles(put(value), there, *ends) == cpu.percentiles(value, given_mask, *ends)
+            assert emulator.two_means(put(value), 1) == cpu.two_means(value, 1)

@@ -3,18 +3,21 @@
 
 Depth is (H, W) float32 metres, invalid 0 or NaN, of an undistorted pinhole camera: lens distortion is not undone here.
 Height is along the optical axis, positive towards the camera.
+
+On a device (see rasant.ops.device) arrays are device arrays, and all results have the bits of the CPU's. Fits return
+numbers, so they wait for the device; heights and masks do not. `close_mask` takes numpy arrays only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rasant import _native
 from rasant.errors import BackgroundError, ConfigError, ShapeError
-from rasant.ops.buffers import output, require_cpu
+from rasant.ops.device import native_for, output
 from rasant.types import Intrinsics
 
 __all__ = [
@@ -69,18 +72,22 @@ def fit_plane_ransac(
     sample: int = 50,
     hypotheses: int = 128,
     seed: int = 0,
+    device: str = "cpu",
+    stream: Any = None,
 ) -> Plane:
     """The plane that most points of the image border support (as in BTF, Horwitz and Hoshen, 2023; RANSAC is our own).
 
     border_px: width of the border; inlier_m: a point nearer than this supports a plane.
     sample: points of every second hypothesis (the others have 3); hypotheses: most planes tried, fewer where the best
         by MSAC is clear. That one is refitted to its inliers by total least squares. Equal input and seed, equal bits.
+    device, stream: see rasant.ops.device; waits for the device.
 
     Raises BackgroundError where fewer than 1 % of the border is valid or on one plane that faces the camera,
     ConfigError for a parameter out of range, ShapeError and DtypeError for a wrong image.
     """
-    answer = _native.fit_plane_ransac(
-        depth, _camera(depth, intrinsics), border_px, inlier_m, sample, hypotheses, seed & SEED_MASK
+    native, camera = native_for(device), _camera(depth, intrinsics)
+    answer = native.fit_plane_ransac(
+        depth, camera, border_px, inlier_m, sample, hypotheses, seed & SEED_MASK, stream
     )
     fault, normal, offset, rms, inliers, total = answer
     if fault == "few_points":
@@ -96,39 +103,53 @@ def fit_plane_ransac(
     return Plane(normal, offset, rms, inliers, total, note)
 
 
-def fit_plane_corners(depth: FloatImage, intrinsics: Intrinsics, *, patch: int = 3, fallback: bool = True) -> Plane:
+def fit_plane_corners(
+    depth: FloatImage,
+    intrinsics: Intrinsics,
+    *,
+    patch: int = 3,
+    fallback: bool = True,
+    device: str = "cpu",
+    stream: Any = None,
+) -> Plane:
     """The plane through the mean points of the top left, top right and bottom left patches (3DSR, TransFusion).
 
     patch: side of a patch in pixels. Where a patch is empty or the points span no plane, `fallback` fits the border by
     RANSAC instead and says so in `note`; without it BackgroundError is raised.
+    device, stream: see rasant.ops.device; waits for the device. The plane is found on the host: three points.
     """
-    camera = _camera(depth, intrinsics)
-    points = _native.corner_points(depth, camera, patch)[:3]
+    native, camera = native_for(device), _camera(depth, intrinsics)
+    points = native.corner_points(depth, camera, patch, stream)[:3]
     empty = [name for name, point in zip(CORNERS, points, strict=False) if point[3] == 0]
     if not empty:
         height, width = depth.shape
         corners = [point[:3] for point in points]
-        fault, normal, offset, rms, inliers, total = _native.plane_through(corners, camera, height, width)
+        fault, normal, offset, rms, inliers, total = native.plane_through(corners, camera, height, width)
         if not fault:
             return Plane(normal, offset, rms, inliers, total)
     reason = f"no valid depth in the corner {' and '.join(empty)}" if empty else "the corner points span no plane"
     if not fallback:
         raise BackgroundError(f"{reason}; enlarge patch, or allow the fallback to RANSAC on the border")
-    plane = fit_plane_ransac(depth, intrinsics)
+    plane = fit_plane_ransac(depth, intrinsics, device=device, stream=stream)
     return replace(plane, note="; ".join(filter(None, (f"{reason}: fitted to the border instead", plane.note))))
 
 
-def fit_bilinear_corners(depth: FloatImage, *, patch: int = 2) -> CornerSurface:
+def fit_bilinear_corners(
+    depth: FloatImage, *, patch: int = 2, device: str = "cpu", stream: Any = None
+) -> CornerSurface:
     """Mean valid depth of the four corner patches (AST, Rudolph et al., WACV 2023). Needs no intrinsics.
 
     patch: side of a patch in pixels; an empty one is doubled up to a quarter of the image, and said so in `note`.
+    device, stream: see rasant.ops.device; waits for the device, once for each size of the patches.
+
     Raises BackgroundError where a corner stays empty.
     """
+    native = native_for(device)
     depths: dict[str, float] = {}
     grown: list[str] = []
     side = patch
     while True:
-        corners = _native.corner_points(depth, (1.0, 1.0, 0.0, 0.0), side)
+        corners = native.corner_points(depth, (1.0, 1.0, 0.0, 0.0), side, stream)
         for name, (_, _, z, count) in zip(CORNERS, corners, strict=True):
             if count and name not in depths:
                 depths[name] = z
@@ -155,46 +176,54 @@ def height_above(
     out_foreground: Mask | None = None,
     threads: int = 1,
     device: str = "cpu",
+    stream: Any = None,
 ) -> tuple[FloatImage, Mask]:
     """(height, foreground) above the background, both (H, W).
 
     height: float32 metres, surface depth minus depth along the optical axis, 0 where depth is invalid.
     foreground: bool, valid and farther than `threshold_m` from the surface on either side: perpendicular distance to a
         plane, depth difference to a corner surface.
+    device, stream: see rasant.ops.device.
 
     Raises ConfigError where the plane does not face this camera or intrinsics are missing for a plane, ShapeError and
     DtypeError for wrong arrays.
     """
-    require_cpu(device)
-    height: FloatImage = output(out_height, depth.shape, np.float32)
-    foreground: Mask = output(out_foreground, depth.shape, np.bool_)
+    native = native_for(device)
+    height: FloatImage = output(out_height, depth.shape, np.float32, device)
+    foreground: Mask = output(out_foreground, depth.shape, np.bool_, device)
     if isinstance(surface, CornerSurface):
-        _native.height_above_corners(depth, surface.heights, threshold_m, height, foreground, threads)
+        native.height_above_corners(depth, surface.heights, threshold_m, height, foreground, threads, stream)
     elif intrinsics is None:
         raise ConfigError("intrinsics are needed for the height above a plane, got None; pass those of the depth image")
     else:
         camera = _camera(depth, intrinsics)
-        _native.height_above_plane(
-            depth, surface.normal, surface.offset, camera, threshold_m, height, foreground, threads
+        native.height_above_plane(
+            depth, surface.normal, surface.offset, camera, threshold_m, height, foreground, threads, stream
         )
     return height, foreground
 
 
 def keep_largest(
-    foreground: Mask, depth: FloatImage, *, step_m: float = 0.006, out: Mask | None = None, device: str = "cpu"
+    foreground: Mask,
+    depth: FloatImage,
+    *,
+    step_m: float = 0.006,
+    out: Mask | None = None,
+    device: str = "cpu",
+    stream: Any = None,
 ) -> Mask:
     """The largest connected part of the foreground, (H, W) bool: what DBSCAN is used for on unorganised points.
 
     Pixels are connected to their 8 neighbours where depths differ by less than `step_m`; a foreground pixel without
     valid depth connects to all of its neighbours. Of equal parts the one met first, row by row, is kept.
     out: (H, W) bool; may be `foreground` itself.
+    device, stream: see rasant.ops.device.
 
-    Raises ConfigError for a step that is not positive, ShapeError and DtypeError for wrong arrays,
-    DeviceUnavailable for another device than "cpu".
+    Raises ConfigError for a step that is not positive, ShapeError and DtypeError for wrong arrays.
     """
-    require_cpu(device)
-    kept: Mask = output(out, foreground.shape, np.bool_)
-    _native.keep_largest(foreground, depth, step_m, kept)
+    native = native_for(device)
+    kept: Mask = output(out, foreground.shape, np.bool_, device)
+    native.keep_largest(foreground, depth, step_m, kept, stream)
     return kept
 
 
@@ -207,7 +236,7 @@ def close_mask(mask: Mask, *, size: int = 3, iterations: int = 3, out: Mask | No
 
     if size < 1 or size % 2 == 0 or iterations < 0:
         raise ConfigError(f"size must be odd and iterations >= 0, got {size} and {iterations}; 3 and 3 are usual")
-    closed: Mask = output(out, mask.shape, np.bool_)
+    closed: Mask = output(out, mask.shape, np.bool_, "cpu")
     if mask.dtype != np.bool_ or closed.dtype != np.bool_ or mask.ndim != 2 or closed.shape != mask.shape:
         came = f"{mask.dtype} {mask.shape} and {closed.dtype} {closed.shape}"
         raise ShapeError(f"mask and out must be bool (H, W) of one shape, got {came}; convert with mask.astype(bool)")

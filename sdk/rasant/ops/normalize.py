@@ -6,15 +6,16 @@ A pixel is used where the foreground holds it and its value is finite and not 0;
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rasant import _native
 from rasant.errors import ConfigError
-from rasant.ops.buffers import output, require_cpu
+from rasant.ops.device import native_for, output
 
 __all__ = ["RULES", "normalize_depth"]
 
@@ -58,10 +59,15 @@ class _Input:
     low: float | None
     high: float | None
     threads: int
+    native: Any  # module of the device
+    stream: Any
 
     def used_range(self) -> tuple[int, float, float, float]:
         """(count, minimum, maximum, mean) of the used pixels."""
-        return _native.measure(self.value, self.foreground, self.threads)
+        found: tuple[int, float, float, float] = self.native.measure(
+            self.value, self.foreground, self.threads, self.stream
+        )
+        return found
 
 
 def normalize_depth(
@@ -74,6 +80,7 @@ def normalize_depth(
     out: FloatImage | None = None,
     threads: int = 1,
     device: str = "cpu",
+    stream: Any = None,
 ) -> FloatImage:
     """Normalises a depth or height image by the named rule of `RULES`.
 
@@ -82,19 +89,21 @@ def normalize_depth(
     low, high: metres for "transfusion", "class_range" and "height_range", percents for "percentile"; other rules
         measure the image and take no notice of them.
     out: (H, W) float32 that shares no memory with `depth`.
+    device, stream: see rasant.ops.device. All devices give the same bits. Rules that measure the image wait for the
+        device; "metric", "transfusion", "class_range" and "height_range" do not.
 
     Returns (H, W) float32, finite for every input. A flat image (maximum = minimum) maps to the low end of the range,
     an image without a used pixel to the fill value.
     Raises ConfigError for an unknown rule or a missing or empty range, ShapeError and DtypeError for wrong arrays.
     """
-    require_cpu(device)
+    native = native_for(device)
     if rule not in _AFFINE:
         raise ConfigError(f"rule must be one of {', '.join(RULES)}, got {rule!r}; correct depth_rule")
-    normal: FloatImage = output(out, depth.shape, np.float32)
-    affine = _AFFINE[rule](_Input(depth, foreground, low, high, threads))
-    _native.normalize(
+    normal: FloatImage = output(out, depth.shape, np.float32, device)
+    affine = _AFFINE[rule](_Input(depth, foreground, low, high, threads, native, stream))
+    native.normalize(
         depth, foreground, affine.low, affine.unit, affine.gain, affine.base, affine.fill, affine.floor, affine.ceiling,
-        affine.levels, normal, threads,
+        affine.levels, normal, threads, stream,
     )
     return normal
 
@@ -114,14 +123,14 @@ def _per_image(gain: float, base: float, fill: float) -> Callable[[_Input], _Aff
 
 def _legacy_u8(image: _Input) -> _Affine:
     count, low, high, _ = image.used_range()
-    if count < image.value.size:
+    if count < math.prod(image.value.shape):
         low, high = min(low, 0.0), max(high, 0.0)
     unit = _span(low, high)
     return _Affine(low, unit, fill=int(-low / unit * 255) / 255 if low < 0 else 0.0, levels=255)
 
 
 def _dbrn(image: _Input) -> _Affine:
-    _, background = _native.two_means(image.value, image.threads)
+    _, background = image.native.two_means(image.value, image.threads, image.stream)
     count, low, high, _ = image.used_range()
     if count == 0:
         return _Affine(fill=0.8)
@@ -148,7 +157,7 @@ def _transfusion(image: _Input) -> _Affine:
 
 def _percentile(image: _Input) -> _Affine:
     percents = 0.5 if image.low is None else image.low, 99.5 if image.high is None else image.high
-    found = _native.percentiles(image.value, image.foreground, *percents)
+    found = image.native.percentiles(image.value, image.foreground, *percents, image.stream)
     if found is None:
         return _Affine()
     return _Affine(found[0], _span(*found), 0.8, 0.1, floor=0.0, ceiling=1.0)
