@@ -61,6 +61,9 @@ py::list corner_points(const Array& depth, const Camera& camera, int patch, Stre
 // Three points: on the host, whatever the device.
 py::tuple plane_through(const std::array<std::array<double, 3>, 3>& points, const Camera& camera, int height,
                         int width) {
+  check(height >= 1 && width >= 1 && height < (1 << 30) && width < (1 << 30),
+        "height and width must be 1..2^30-1 pixels, got ", height, " and ", width,
+        "; pass the size of the depth image");
   double p[3][3];
   for (int i = 0; i < 3; ++i)
     for (int k = 0; k < 3; ++k) p[i][k] = points[static_cast<std::size_t>(i)][static_cast<std::size_t>(k)];
