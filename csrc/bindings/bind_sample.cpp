@@ -27,6 +27,7 @@ void farthest_points(const Array& points, const Mask& valid, int start, const Ar
   const PointSet set = point_set(points, "points", valid);
   require<std::int32_t>(out, "out", 1, true);
   require_apart(points, "points", out, "out");
+  if (valid) require_apart(*valid, "valid", out, "out");
   const bool device = on_device(stream.stream, points, out, valid ? *valid : points);
   const int count = static_cast<int>(out.shape(0));
   auto* const indices = static_cast<std::int32_t*>(out.mutable_data());
@@ -46,7 +47,7 @@ void nearest_neighbours(const Array& queries, const Array& points, const Mask& v
   require<float>(out_squared, "out_squared", 2, true);
   require_shape(out_indices, "out_indices", {queries.shape(0), out_indices.shape(1)});
   require_shape(out_squared, "out_squared", {queries.shape(0), out_indices.shape(1)});
-  for (const Array* in : {&queries, &points}) {
+  for (const Array* in : {&queries, &points, valid ? &*valid : &points}) {
     require_apart(*in, "an input", out_indices, "out_indices");
     require_apart(*in, "an input", out_squared, "out_squared");
   }

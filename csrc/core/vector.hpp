@@ -5,8 +5,10 @@
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__ELF__) && \
     !defined(__SANITIZE_ADDRESS__)
+#define RASANT_CLONES 1
 #define RASANT_VECTOR __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
+#define RASANT_CLONES 0
 #define RASANT_VECTOR
 #endif
 // A callee is only vectorised with its clone when it is inlined into it.

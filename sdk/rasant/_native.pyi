@@ -247,3 +247,14 @@ def find_regions(
 def rank_maps(
     maps: list[npt.NDArray[np.float32]], truths: list[npt.NDArray[np.bool_]], samples: int
 ) -> dict[str, Any]: ...
+
+# sample: valid None is every point
+def farthest_points(points: Any, valid: Any, start: int, out: Any, stream: Any = None) -> None: ...
+def nearest_neighbours(
+    queries: Any, points: Any, valid: Any, out_indices: Any, out_squared: Any, threads: int, stream: Any = None
+) -> None: ...
+
+# bank
+def nearest_rows(
+    queries: Any, bank: Any, out_indices: Any, out_squared: Any, threads: int, stream: Any = None
+) -> None: ...

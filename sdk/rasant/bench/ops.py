@@ -14,6 +14,7 @@ from rasant.bench import (
     peers_engine,
     peers_metrics,
     peers_perlin,
+    peers_points,
     peers_post,
 )
 from rasant.bench.case import Operation, Row, measure, size_text
@@ -29,6 +30,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *peers_metrics.OPERATIONS,
     *peers_engine.OPERATIONS,
     *peers_defect.OPERATIONS,
+    *peers_points.OPERATIONS,
 )
 
 
