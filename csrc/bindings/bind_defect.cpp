@@ -35,10 +35,10 @@ DefectRule rule_of(const std::string& name) {
 
 // The image, or one without data where it is absent. `planes`: 1 for (H, W), 3 for (3, H, W).
 template <class T, class Stored = T>
-ImageView<T> image(const Optional& array, const char* name, const Array& field, int planes, bool written = false) {
+ImageView<T> image(const Optional& array, const char* name, const Array& mask, int planes, bool written = false) {
   if (!array) return {};
   require<Stored>(*array, name, planes == 1 ? 2 : 3, written);
-  const py::ssize_t h = field.shape(0), w = field.shape(1);
+  const py::ssize_t h = mask.shape(0), w = mask.shape(1);
   planes == 1 ? require_shape(*array, name, {h, w}) : require_shape(*array, name, {planes, h, w});
   return {static_cast<T*>(array->mutable_data()), static_cast<int>(planes * h), static_cast<int>(w), 1, w};
 }
@@ -55,26 +55,28 @@ void require_all_apart(const std::vector<Named>& inputs, const std::vector<Named
   }
 }
 
-// Images (h, w) or, colour, (3, h, w); None where absent. numbers: threshold, gain, offset, kept, kept_color, low,
-// high, amplitude, visible, sigma, skew_y, skew_x.
+// Images (h, w) or, colour, (3, h, w), and the field also (1, h, w); None where absent. numbers: threshold, gain,
+// offset, kept, kept_color, low, high, amplitude, visible, sigma, skew_y, skew_x.
 void apply_defect(const Array& field, const Optional& support, const Optional& foreground, const Optional& depth,
                   const Optional& relief, const Optional& color, const Optional& texture, const Optional& out_depth,
                   const Optional& out_color, const Array& out_mask, const std::string& source, const std::string& rule,
                   bool add, const std::array<double, 12>& numbers, int threads, StreamArgument stream) {
-  require<float>(field, "field", 2);
   require<bool>(out_mask, "out_mask", 2, true);
-  require_shape(out_mask, "out_mask", {field.shape(0), field.shape(1)});
+  const py::ssize_t h = out_mask.shape(0), w = out_mask.shape(1);
+  const bool stacked = field.ndim() == 3;
+  require<float>(field, "field", stacked ? 3 : 2);
+  stacked ? require_shape(field, "field", {1, h, w}) : require_shape(field, "field", {h, w});
   check(depth.has_value() == out_depth.has_value() && color.has_value() == out_color.has_value(),
         "depth and out_depth, color and out_color are given together, or not at all");
-  const DefectImages images{view<float>(field),
-                            image<const std::uint8_t, bool>(support, "support", field, 1),
-                            image<const std::uint8_t, bool>(foreground, "foreground", field, 1),
-                            image<const float, float>(depth, "depth", field, 1),
-                            image<const float, float>(relief, "relief", field, 1),
-                            image<const float, float>(color, "color", field, 3),
-                            image<const float, float>(texture, "texture", field, 3),
-                            image<float>(out_depth, "out_depth", field, 1, true),
-                            image<float>(out_color, "out_color", field, 3, true),
+  const DefectImages images{{static_cast<const float*>(field.data()), static_cast<int>(h), static_cast<int>(w), 1, w},
+                            image<const std::uint8_t, bool>(support, "support", out_mask, 1),
+                            image<const std::uint8_t, bool>(foreground, "foreground", out_mask, 1),
+                            image<const float, float>(depth, "depth", out_mask, 1),
+                            image<const float, float>(relief, "relief", out_mask, 1),
+                            image<const float, float>(color, "color", out_mask, 3),
+                            image<const float, float>(texture, "texture", out_mask, 3),
+                            image<float>(out_depth, "out_depth", out_mask, 1, true),
+                            image<float>(out_color, "out_color", out_mask, 3, true),
                             mutable_view<std::uint8_t>(out_mask)};
   const auto given = [](const Optional& array) { return array ? &*array : nullptr; };
   require_all_apart({{"depth", given(depth)},

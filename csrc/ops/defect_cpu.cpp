@@ -204,12 +204,16 @@ RASANT_VECTOR void depth_row(const float* z, const float* __restrict value, cons
   for (int x = 0; x < width; ++x) out[x] = defect_depth(z[x], value[x], mask[x] != 0, p);
 }
 
+RASANT_INLINE void copy_row(const float* from, int width, float* to) {
+  if (to != from) std::copy_n(from, width, to);
+}
+
 RASANT_VECTOR void color_row(const float* normal, const float* texture, const std::uint8_t* __restrict mask, int width,
                              float kept, float* out) {
   for (int begin = 0; begin < width; begin += block) {
     const int end = std::min(begin + block, width);
     if (!any_set(mask + begin, end - begin)) {
-      if (out != normal) std::copy(normal + begin, normal + end, out + begin);
+      copy_row(normal + begin, end - begin, out + begin);
       continue;
     }
 #pragma GCC ivdep  // out is normal or apart from it
@@ -220,10 +224,19 @@ RASANT_VECTOR void color_row(const float* normal, const float* texture, const st
   }
 }
 
+// A row without a defect.
+void keep_row(const DefectImages& images, int y) {
+  const int h = images.field.height, w = images.field.width;
+  std::memset(images.out_mask.row(y), 0, static_cast<std::size_t>(w));
+  if (images.depth.data) copy_row(images.depth.row(y), w, images.out_depth.row(y));
+  for (int row = y; images.color.data && row < 3 * h; row += h)
+    copy_row(images.color.row(row), w, images.out_color.row(row));
+}
+
 void draw_row(const DefectImages& images, const DefectParams& p, const Plan& plan, int y, Row& row) {
   const int h = images.field.height, w = images.field.width;
   if (p.source == DefectSource::spread) {
-    spread_row(plan, h, w, y, row.sum.data());
+    if (!spread_row(plan, h, w, y, row.sum.data()) && p.offset == 0.0f) return keep_row(images, y);
     const std::uint8_t* foreground = images.foreground.data ? images.foreground.row(y) : nullptr;
     height_row(row.sum.data() + plan.before, foreground, w, p, row.value.data(), row.mask.data());
   } else {

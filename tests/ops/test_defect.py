@@ -154,6 +154,16 @@ def test_an_empty_mask_changes_nothing() -> None:
             assert drawn.depth.tobytes() == made["depth"].tobytes() and drawn.color.tobytes() == made["color"].tobytes()
 
 
+def test_a_stack_of_one_field_is_a_field() -> None:
+    """What perlin_field gives for one sample is taken as it is; a stack of two is refused."""
+    made = images(12, 20, 8)
+    flat = apply_defect(params=DefectParams(), **made)
+    field = made.pop("field")
+    assert same(apply_defect(field[None], DefectParams(), **made).mask, flat.mask)
+    with pytest.raises(ShapeError, match="field must have shape"):
+        apply_defect(np.stack([field, field]), DefectParams(), **made)
+
+
 def test_hills_begin_at_zero_and_end_at_the_gain() -> None:
     """On each side the change rises from 0 at the rim to exactly the gain at the extreme of the field."""
     field = np.linspace(-0.9, 0.8, 171, dtype=np.float32)[None]

@@ -80,7 +80,8 @@ def apply_defect(
 ) -> Defective:
     """Draws a defect into depth and colour, which stay as they are everywhere else, to the bit.
 
-    field: (h, w) float32, usually Perlin noise. support: (h, w) bool, where the field may act; None: everywhere.
+    field: (h, w) or (1, h, w) float32, usually Perlin noise.
+    support: (h, w) bool, where the field may act; None: everywhere.
     foreground: (h, w) bool, beyond which a smoothed defect does not spread; None: everywhere.
     depth: (h, w) float32 in network units. relief: (h, w) float32, for the source "relief".
     color: (3, h, w) float32. texture: (3, h, w) float32, what colour becomes where the mask is set; None: 0.
@@ -91,7 +92,7 @@ def apply_defect(
     arrays.
     """
     native = native_for(device)
-    mask: Mask = output(out_mask, field.shape, np.bool_, device)
+    mask: Mask = output(out_mask, tuple(field.shape)[-2:], np.bool_, device)
     new_depth: Image | None = None if depth is None else output(out_depth, depth.shape, np.float32, device)
     new_color: Image | None = None if color is None else output(out_color, color.shape, np.float32, device)
     p = params
