@@ -123,9 +123,10 @@ RASANT_KERNEL void join_parts(Part part) {
     int a = part.root_halving(i), b = part.root_halving(i - width + dx);
     while (a != b) {
       const int high = a > b ? a : b, low = a > b ? b : a;
-      if (gpu::atomic_cas(part.parent + high, high, low) == high) break;
-      a = part.root_halving(high);
-      b = part.root_halving(low);
+      const int seen = gpu::atomic_cas(part.parent + high, high, low);
+      if (seen == high) break;
+      a = part.root_halving(seen);  // what a plain read of parent[high] gives may be older
+      b = low;
     }
   }
 }
