@@ -258,3 +258,51 @@ def nearest_neighbours(
 def nearest_rows(
     queries: Any, bank: Any, out_indices: Any, out_squared: Any, threads: int, stream: Any = None
 ) -> None: ...
+
+# align: a lens as 27 numbers, a pose as 12; tables (2, H, W) and (2, H, ceil(W / 16)) belong to the depth camera
+def lens_numbers(
+    model: str, camera: tuple[float, float, float, float], distortion: Sequence[float]
+) -> list[float]: ...
+def lens_rays(lens: Sequence[float], rays: npt.NDArray[np.float32], threads: int) -> None: ...
+def align_footprint(
+    lens: Sequence[float],
+    pose: Sequence[float],
+    rays: npt.NDArray[np.float32],
+    footprint: npt.NDArray[np.float32],
+) -> None: ...
+def align_depth(
+    depth: Any,
+    rays: Any,
+    footprint: Any,
+    lens: Sequence[float],
+    pose: Sequence[float],
+    margin_px: float,
+    out: Any,
+    threads: int,
+    stream: Any = None,
+) -> None: ...
+def align_color(
+    color: Any,
+    depth: Any,
+    seen: Any,
+    rays: Any,
+    lens: Sequence[float],
+    pose: Sequence[float],
+    step: float,
+    bilinear: bool,
+    out: Any,
+    out_valid: Any,
+    threads: int,
+    stream: Any = None,
+) -> None: ...
+
+# normals: camera is (fx, fy, cx, cy)
+def surface_normals(
+    depth: Any,
+    camera: tuple[float, float, float, float],
+    size: int,
+    step_m: float,
+    out: Any,
+    threads: int,
+    stream: Any = None,
+) -> None: ...

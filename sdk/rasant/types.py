@@ -58,8 +58,9 @@ class Clock(enum.Enum):
 class Intrinsics:
     """Pinhole camera with optional distortion. Pixel units; an integer coordinate is a pixel centre.
 
-    `distortion_model` is "none", "brown_conrady", "inverse_brown_conrady", "modified_brown_conrady", "rational" or
-    "kannala_brandt4"; `distortion` holds its coefficients in OpenCV's order.
+    `distortion_model` is "none", "brown_conrady", "inverse_brown_conrady", "modified_brown_conrady", "rational",
+    "kannala_brandt4" or "ftheta"; `distortion` holds its coefficients in OpenCV's order. "inverse_brown_conrady" is
+    what librealsense computes under that name, the same as "modified_brown_conrady".
     """
 
     width: int

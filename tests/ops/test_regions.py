@@ -126,7 +126,8 @@ def test_threshold_is_inclusive_and_nan_belongs_to_nothing() -> None:
         ("rational", (0.1, -0.05, 0.001, -0.002, 0.01, 0.02, 0.001, 0.0)),
         ("kannala_brandt4", (0.05, -0.01, 0.002, 0.0)),
         ("modified_brown_conrady", (0.1, -0.05, 0.001, -0.002, 0.01)),
-        ("inverse_brown_conrady", (0.0, 0.0, 0.0, 0.0, 0.0)),
+        ("inverse_brown_conrady", (0.1, -0.05, 0.001, -0.002, 0.01)),
+        ("ftheta", (0.9,)),
     ],
 )
 def test_lens_distortion_is_undone(model: str, coefficients: tuple[float, ...]) -> None:
@@ -135,12 +136,15 @@ def test_lens_distortion_is_undone(model: str, coefficients: tuple[float, ...]) 
     K = np.array([[600.0, 0, 320], [0, 610, 240], [0, 0, 1]])
     if model == "kannala_brandt4":
         place = cv2.fisheye.projectPoints(point[None], np.zeros(3), np.zeros(3), K, np.array(coefficients))[0][0, 0]
-    elif model == "modified_brown_conrady":  # librealsense: the tangential part takes the radially distorted point
+    elif model == "ftheta":
+        x, y = point[0, :2] / point[0, 2]
+        scale = np.arctan(2 * np.hypot(x, y) * np.tan(coefficients[0] / 2)) / coefficients[0] / np.hypot(x, y)
+        place = K[:2] @ (x * scale, y * scale, 1)
+    elif "_brown" in model:  # librealsense: the tangential part takes the radially distorted point
         x, y = point[0, :2] / point[0, 2]
         r2, (k1, k2, p1, p2, k3) = x * x + y * y, coefficients
         f = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
         x, y = x * f, y * f
-        r2 = x * x + y * y
         place = K[:2] @ (x + 2 * p1 * x * y + p2 * (r2 + 2 * x * x), y + 2 * p2 * x * y + p1 * (r2 + 2 * y * y), 1)
     else:
         place = cv2.projectPoints(point, np.zeros(3), np.zeros(3), K, np.array(coefficients))[0][0, 0]

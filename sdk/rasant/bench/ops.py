@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import cv2
 
 from rasant.bench import (
+    peers_align,
     peers_background,
     peers_defect,
     peers_depth,
@@ -24,6 +25,7 @@ __all__ = ["OPERATIONS", "rows"]
 # One line for each module of peers; each brings its own table.
 OPERATIONS: tuple[Operation, ...] = (
     *peers_perlin.OPERATIONS,
+    *peers_align.OPERATIONS,
     *peers_depth.OPERATIONS,
     *peers_background.OPERATIONS,
     *peers_post.OPERATIONS,

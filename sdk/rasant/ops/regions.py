@@ -100,29 +100,25 @@ def _undistort(u: float, v: float, camera: Intrinsics) -> tuple[float, float]:
     elif model == "kannala_brandt4":
         x, y = cv2.fisheye.undistortPoints(pixel, K, coefficients)[0, 0]
     elif model in ("inverse_brown_conrady", "modified_brown_conrady"):
-        x, y = _librealsense_ray((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, model, camera.distortion)
+        x, y = _librealsense_ray((u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, camera.distortion)
+    elif model == "ftheta":
+        w = camera.distortion[0]
+        x, y = (u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy
+        distance = max(math.hypot(x, y), 1e-12)
+        scale = math.tan(distance * w) / (2 * math.tan(w / 2)) / distance
+        x, y = x * scale, y * scale
     else:
         raise ConfigError(f'unknown lens model "{model}"; expected one that rasant.Intrinsics lists')
     return float(x), float(y)
 
 
-def _librealsense_ray(x: float, y: float, model: str, k: tuple[float, ...]) -> tuple[float, float]:
-    """librealsense's variants: "inverse" polynomials undistort directly, "modified" ones distort and are iterated."""
-
-    def radial(a: float, b: float) -> float:
-        r2 = a * a + b * b
-        return 1.0 + r2 * (k[0] + r2 * (k[1] + r2 * k[4]))
-
-    def tangential(a: float, b: float) -> tuple[float, float]:
-        r2 = a * a + b * b
-        return 2 * k[2] * a * b + k[3] * (r2 + 2 * a * a), 2 * k[3] * a * b + k[2] * (r2 + 2 * b * b)
-
-    if model == "inverse_brown_conrady":
-        dx, dy = tangential(x, y)
-        return x * radial(x, y) + dx, y * radial(x, y) + dy
+def _librealsense_ray(x: float, y: float, k: tuple[float, ...]) -> tuple[float, float]:
+    """librealsense distorts by one polynomial for its "modified" and its "inverse" model; undone by iteration."""
     a, b = x, y
-    for _ in range(20):  # forward: (a f, b f) plus the tangential part of (a f, b f)
-        f = radial(a, b)
-        dx, dy = tangential(a * f, b * f)
+    for _ in range(20):
+        r2 = a * a + b * b
+        f = 1.0 + r2 * (k[0] + r2 * (k[1] + r2 * k[4]))
+        c, d = a * f, b * f  # the tangential part takes the radially distorted point, and the radius before
+        dx, dy = 2 * k[2] * c * d + k[3] * (r2 + 2 * c * c), 2 * k[3] * c * d + k[2] * (r2 + 2 * d * d)
         a, b = (x - dx) / f, (y - dy) / f
     return a, b

@@ -28,6 +28,7 @@ DISTORTION_LENGTHS: dict[str, tuple[int, ...]] = {
     "modified_brown_conrady": (5,),
     "rational": (8, 12, 14),
     "kannala_brandt4": (4,),
+    "ftheta": (1,),
 }
 """How many coefficients each distortion model takes, in OpenCV's order."""
 
