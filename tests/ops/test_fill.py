@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devices import ORDERS, get, order, put
 from rasant.errors import ConfigError, DeviceUnavailable, DtypeError, ShapeError
 from rasant.ops.depth import to_metres
 from rasant.ops.fill import fill_holes
@@ -54,6 +55,33 @@ def test_border_rules() -> None:
     assert (fill_holes(depth, passes=1) == 2.0).all()
     quirk = fill_holes(depth, passes=1, clamp=False)
     assert quirk[0, 2] == 0.0 and quirk[2, 0] == 0.0 and quirk[3, 3] == 2.0
+
+
+@pytest.mark.parametrize("seed", ORDERS)
+@pytest.mark.parametrize("size", [(1, 1), (1, 77), (65, 1), (31, 33), (32, 32), (40, 100)])
+def test_emulator_equals_cpu(size: tuple[int, int], seed: int) -> None:
+    """The kernels give the bits of the CPU: within a tile, across tiles, no pass, one launch, several (above 4 passes),
+    both border rules, any kind of hole; and metres of counts and of floats."""
+    for passes, clamp, holes in [(0, True, 0.5), (1, True, 0.97), (2, True, 0.3), (3, False, 0.9), (4, True, 0.97),
+                                 (5, False, 0.97), (9, True, 0.99)]:  # fmt: skip
+        depth = _image(*size, passes, holes)
+        with order(seed):
+            filled = fill_holes(put(depth), passes=passes, clamp=clamp, device="emu")
+        assert get(filled).tobytes() == fill_holes(depth, passes=passes, clamp=clamp).tobytes()
+    counts = np.random.default_rng(seed).integers(0, 65536, size, dtype=np.uint16)
+    with order(seed):
+        metres, again = to_metres(put(counts), 0.001, device="emu"), to_metres(put(depth), 0.5, device="emu")
+    assert get(metres).tobytes() == to_metres(counts, 0.001).tobytes()
+    assert get(again).tobytes() == to_metres(depth, 0.5).tobytes()
+
+
+def test_passes_beyond_one_launch_keep_the_bits_of_huge_values() -> None:
+    """Sums that overflow between two launches stay infinite, as within one; an all-invalid image stays 0."""
+    depth = np.full((40, 40), 3e38, np.float32)
+    depth[4:30, 5:33] = np.nan
+    assert get(fill_holes(put(depth), passes=9, device="emu")).tobytes() == fill_holes(depth, passes=9).tobytes()
+    nothing = np.full((33, 9), -np.inf, np.float32)
+    assert not get(fill_holes(put(nothing), passes=3, device="emu")).any()
 
 
 @pytest.mark.captures
@@ -105,4 +133,6 @@ def test_wrong_calls_are_refused() -> None:
     with pytest.raises(DtypeError, match="uint16"):
         to_metres(depth.astype(np.int32), 0.001)  # type: ignore[arg-type]
     with pytest.raises(DeviceUnavailable, match="cpu"):
-        fill_holes(depth, passes=1, device="cuda:0")
+        fill_holes(depth, passes=1, device="tpu")
+    with pytest.raises(ConfigError, match="to_device"):
+        fill_holes(put(depth), passes=1, out=depth.copy(), device="emu")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devices import ORDERS, get, order, put
 from rasant.errors import ConfigError, DeviceUnavailable, DtypeError, ShapeError
 from rasant.ops.pack import pack
 from reference import pack as twin
@@ -64,6 +65,24 @@ def test_is_the_picture_of_opencv(method: str, size: tuple[int, int]) -> None:
     assert packed_depth is not None and np.abs(packed_depth[0, 0] - expected_depth).max() < 4e-5
 
 
+@pytest.mark.parametrize("seed", ORDERS)
+@pytest.mark.parametrize("method", CV2)
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [((1, 1), (1, 1)), ((1, 1), (5, 37)), ((37, 53), (1, 1)), ((33, 65), (33, 65)), ((48, 64), (25, 26)),
+     ((41, 90), (41, 17)), ((23, 30), (50, 71))],
+)  # fmt: skip
+def test_emulator_equals_cpu(source: tuple[int, int], size: tuple[int, int], method: str, seed: int) -> None:
+    """The kernels give the bits of the CPU: growing, shrinking, equal and one-pixel axes, holes in depth."""
+    color, depth = _frame(*source, seed, 0.4)
+    how = {"size": size, "channel_order": "bgr", "mean": MEAN, "std": STD, "interpolation": method}
+    with order(seed):
+        packed, packed_depth = pack(put(color), put(depth), device="emu", **how)
+    expected, expected_depth = pack(color, depth, **how)
+    assert expected is not None and get(packed).tobytes() == expected.tobytes()
+    assert expected_depth is not None and get(packed_depth).tobytes() == expected_depth.tobytes()
+
+
 def test_a_constant_stays_constant() -> None:
     """Weights sum to 1: a constant picture and depth keep their value under every interpolation and size."""
     color, depth = np.full((37, 53, 3), 200, np.uint8), np.full((37, 53), 0.45, np.float32)
@@ -113,4 +132,6 @@ def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ShapeError, match="out_color must have shape"):
         pack(color, None, size=(4, 4), out_color=np.empty((1, 3, 4, 5), np.float32))
     with pytest.raises(DeviceUnavailable):
-        pack(color, None, size=(4, 4), device="cuda")
+        pack(color, None, size=(4, 4), device="tpu")
+    with pytest.raises(ConfigError, match="to_device"):
+        pack(color, None, size=(4, 4), device="emu")

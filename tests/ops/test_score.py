@@ -3,14 +3,26 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devices import ORDERS, get, order, put
 from rasant.errors import ConfigError, DeviceUnavailable, DtypeError, ShapeError
-from rasant.ops.score import MAX_KERNEL, ScoreResult, score_map, score_map_from_probability
+from rasant.ops.device import empty
+from rasant.ops.score import (
+    MAX_KERNEL,
+    RESULT_BYTES,
+    ScoreResult,
+    read_result,
+    score_map,
+    score_map_from_probability,
+)
 from reference import score as twin
 
 BAD = [np.nan, np.inf, -np.inf]
@@ -56,6 +68,49 @@ def test_probability_map_equals_the_twin(height: int, width: int, seed: int, ker
     assert np.array_equal(out["out_raw"], raw) and np.array_equal(out["out_pooled"], pooled)
     assert (result.score, result.y, result.x) == expected[:3]
     assert result.clipped == np.count_nonzero((probability < 0) | (probability > 1))
+
+
+def _device_maps(size: tuple[int, int]) -> dict[str, Any]:
+    return {name: put(array) for name, array in _maps(size).items()}
+
+
+@pytest.mark.parametrize("seed", ORDERS)
+@pytest.mark.parametrize("kernel", [1, 3, 21, 45, 127])
+@pytest.mark.parametrize("size", [(1, 1), (1, 333), (70, 1), (33, 65), (64, 160), (40, 161)])
+def test_emulator_equals_cpu(size: tuple[int, int], kernel: int, seed: int) -> None:
+    """The kernels give the bits of the CPU in both maps and all numbers, with and without ignored and bad pixels, for
+    logits and probabilities."""
+    rng = np.random.default_rng(seed)
+    logits, ignore = _logits(*size, seed), rng.random(size) < 0.3
+    spoilt = logits.copy()
+    spoilt.flat[rng.integers(0, spoilt.size, 3)] = BAD
+    values = rng.uniform(-0.2, 1.2, size).astype(np.float32)
+    for call, source, mask in [
+        (score_map, logits, None), (score_map, logits, ignore), (score_map, spoilt, ignore),
+        (score_map, logits, np.ones(size, bool)), (score_map_from_probability, values, ignore),
+    ]:  # fmt: skip
+        there, here = _device_maps(size), _maps(size)
+        with order(seed):
+            hidden = None if mask is None else put(mask)
+            found = call(put(source), kernel=kernel, ignore=hidden, device="emu", **there)
+        expected = call(source, kernel=kernel, ignore=mask, **here)
+        assert np.array_equal(list(astuple(found)), list(astuple(expected)), equal_nan=True)
+        for name, array in here.items():
+            assert get(there[name]).tobytes() == array.tobytes(), name
+
+
+def test_numbers_stay_on_the_device_when_a_place_is_given() -> None:
+    """With result= the call returns a score that passes nothing, and the numbers are read when they are wanted."""
+    logits = np.zeros((2, 30, 30), np.float32)
+    place = empty((RESULT_BYTES,), np.uint8, device="emu")
+    unread = score_map(put(logits), kernel=3, result=place, device="emu")
+    assert np.isnan(unread.score)
+    assert read_result(place) == ScoreResult(0.5, 1, 1, 0) == score_map(put(logits), kernel=3, device="emu")
+    for wrong in (empty((8,), np.uint8, device="emu"), empty((RESULT_BYTES,), np.int8, device="emu")):
+        with pytest.raises((ShapeError, DtypeError), match="result"):
+            score_map(put(logits), kernel=3, result=wrong, device="emu")
+    with pytest.raises(ConfigError, match="result is for arrays in device memory"):
+        score_map(logits, kernel=3, result=np.empty(RESULT_BYTES, np.uint8))
 
 
 def test_sigmoid_is_within_4_ulp() -> None:
@@ -163,4 +218,4 @@ def test_wrong_arrays_are_refused() -> None:
     with pytest.raises(ConfigError, match="same array"):
         score_map(good, kernel=3, out_raw=(same := np.zeros((4, 6), np.float32)), out_pooled=same)
     with pytest.raises(DeviceUnavailable):
-        score_map(good, kernel=3, device="cuda")
+        score_map(good, kernel=3, device="tpu")

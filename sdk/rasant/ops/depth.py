@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from rasant import _native
-from rasant.ops.buffers import output, require_cpu
+from rasant.ops.device import native_for, output
 
 __all__ = ["to_metres"]
 
@@ -19,6 +20,7 @@ def to_metres(
     out: npt.NDArray[np.float32] | None = None,
     threads: int = 1,
     device: str = "cpu",
+    stream: Any = None,
 ) -> npt.NDArray[np.float32]:
     """Depth in metres, (H, W) float32, invalid pixels 0.
 
@@ -26,10 +28,11 @@ def to_metres(
         fault that a range check must be able to see.
     scale: metres per count, > 0; 1.0 for float metres.
     out: (H, W) float32 that shares no memory with `depth`.
+    device, stream: see rasant.ops.device. All devices give the same bits.
 
     Raises ConfigError for a scale that is not positive, ShapeError and DtypeError for wrong arrays.
     """
-    require_cpu(device)
-    metres: npt.NDArray[np.float32] = output(out, depth.shape, np.float32)
-    _native.to_metres(depth, scale, metres, threads)
+    native = native_for(device)
+    metres: npt.NDArray[np.float32] = output(out, depth.shape, np.float32, device)
+    native.to_metres(depth, scale, metres, threads, stream)
     return metres

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rasant import _native
 from rasant.errors import ConfigError, ShapeError
-from rasant.ops.buffers import output, require_cpu
+from rasant.ops.device import native_for, output
 
 __all__ = ["CHANNELS", "pack"]
 
@@ -34,6 +34,7 @@ def pack(
     out_depth: FloatImage | None = None,
     threads: int = 1,
     device: str = "cpu",
+    stream: Any = None,
 ) -> tuple[FloatImage | None, FloatImage | None]:
     """Resizes and packs a frame into network inputs. Returns (color_input, depth_input), None where not given.
 
@@ -44,19 +45,21 @@ def pack(
     channel_order: "rgb" or "bgr", the order that the network was trained on; `mean` and `std` stand in this order.
     interpolation: "area" (mean over the covered pixels where an axis shrinks, else bilinear), "bilinear" or "nearest".
     out_color, out_depth: C-contiguous buffers, for instance those that the engine has bound.
+    device, stream: see rasant.ops.device. All devices give the same bits.
 
     Raises ConfigError for an unknown name or a std of 0, ShapeError and DtypeError for wrong arrays.
     """
-    require_cpu(device)
+    native = native_for(device)
     height, width = size
     color_input = depth_input = None
     if color is not None:
         gain, offset = _affine(scale, mean, std)
-        color_input = _buffer(out_color, (1, 3, height, width), "out_color")
-        _native.pack_color(color, _channels(channel_order), gain, offset, interpolation, color_input, threads)
+        color_input = _buffer(out_color, (1, 3, height, width), "out_color", device)
+        channels = _channels(channel_order)
+        native.pack_color(color, channels, gain, offset, interpolation, color_input, threads, stream)
     if depth is not None:
-        depth_input = _buffer(out_depth, (1, 1, height, width), "out_depth")
-        _native.pack_depth(depth, interpolation, depth_input, threads)
+        depth_input = _buffer(out_depth, (1, 1, height, width), "out_depth", device)
+        native.pack_depth(depth, interpolation, depth_input, threads, stream)
     return color_input, depth_input
 
 
@@ -76,8 +79,8 @@ def _affine(scale: float, mean: Sequence[float] | None, std: Sequence[float] | N
     return (scale / s0, scale / s1, scale / s2), (-m0 / s0, -m1 / s1, -m2 / s2)
 
 
-def _buffer(out: FloatImage | None, shape: tuple[int, ...], name: str) -> FloatImage:
-    buffer: FloatImage = output(out, shape, np.float32)
+def _buffer(out: FloatImage | None, shape: tuple[int, ...], name: str, device: str) -> FloatImage:
+    buffer: FloatImage = output(out, shape, np.float32, device)
     if buffer.shape != shape:
         raise ShapeError(f"{name} must have shape {shape}, got {buffer.shape}; allocate it for this size")
     return buffer
