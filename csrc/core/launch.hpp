@@ -102,7 +102,7 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
 }  // namespace rasant
 
 #else
-#include "emu/launch.hpp"
+#include RASANT_LAUNCH  // the emulator's, named by its build
 #endif
 
 namespace rasant {

@@ -139,11 +139,11 @@ def _engines(problems: list[str]) -> dict[str, Any]:
 def _cuda() -> dict[str, Any]:
     """What "cuda" is here: compiled architectures, driver, devices, and why there is none. rasant itself needs none."""
     try:
-        from rasant import _native
         from rasant.fatbin import architectures
+        from rasant.ops.device import device_status, native_for
 
-        compiled = architectures(_native.__file__ or "")
-        status = _native.device_status()
+        compiled = architectures(native_for("cpu").__file__)
+        status = device_status()
     except Exception as error:
         return {"available": False, "reason": f"the native operations cannot be used: {error}", "devices": 0}
     return {**status, "available": status["devices"] > 0, "architectures": compiled}
