@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "bindings/arrays.hpp"
+#include "bindings/fetch.hpp"
 #include "ops/score.hpp"
 
 namespace rasant {
@@ -55,10 +56,7 @@ py::object scored(const Array& source, const Optional& ignore, const Array& raw,
       found = on_cpu();
     } else {
       const ScoreResult* const written = on_gpu(place);
-      if (place == nullptr) {
-        copy(&found, written, sizeof found, stream);
-        wait(stream);
-      }
+      if (place == nullptr) found = fetch(written, stream);
     }
   }
   return place == nullptr ? as_tuple(found) : py::none();
