@@ -28,7 +28,7 @@ from rasant._native import DeviceArray, Event, Stream
 from rasant.errors import ConfigError, DeviceUnavailable
 
 __all__ = [
-    "DeviceArray", "Event", "Stream", "device_status", "empty", "from_dlpack", "native_for", "output", "to_device",
+    "DeviceArray", "Event", "Stream", "device_status", "empty", "from_dlpack", "native_for", "output", "require_cpu", "to_device",
     "to_host", "wait",
 ]  # fmt: skip
 
@@ -51,6 +51,12 @@ def native_for(device: str) -> Any:
         raise DeviceUnavailable(
             f'device "{device}" is not in this build; it is made for tests, with RASANT_EMU=ON; pass device="cpu"'
         ) from error
+
+
+def require_cpu(device: str) -> None:
+    """For an operation that has no device form: refuses every device but "cpu" (`DeviceUnavailable`)."""
+    if device != "cpu":
+        raise DeviceUnavailable(f'this operation runs on the CPU only, got device="{device}"; pass device="cpu"')
 
 
 def device_status() -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rasant import _native
 from rasant.errors import ConfigError, ShapeError
-from rasant.ops.buffers import require_cpu
+from rasant.ops.device import require_cpu
 
 __all__ = ["DEFAULT_LIMITS", "Curve", "Ranking", "aupro", "auroc", "pro_curve", "rank_maps", "rank_scores"]
 

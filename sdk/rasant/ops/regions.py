@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rasant import _native
 from rasant.errors import ConfigError
-from rasant.ops.buffers import output, require_cpu
+from rasant.ops.device import output, require_cpu
 from rasant.types import Intrinsics
 
 __all__ = ["Box", "RegionStat", "find_regions"]
@@ -67,7 +67,7 @@ def find_regions(
     Raises ConfigError for a NaN threshold or a singular affine, ShapeError and DtypeError for wrong arrays.
     """
     require_cpu(device)
-    labels: npt.NDArray[np.int32] = output(out_labels, pooled.shape, np.int32)
+    labels: npt.NDArray[np.int32] = output(out_labels, pooled.shape, np.int32, "cpu")
     found = _native.find_regions(pooled, threshold, frame_from_map, frame_size, depth, max_regions, labels)
     scale = abs(float(np.linalg.det(frame_from_map[:, :2]))) if found else 1.0
     regions = []
