@@ -236,7 +236,7 @@ void align_depth_cpu(ImageView<const float> depth, ImageView<const float> rays, 
                      const AlignParams& params, ImageView<float> out, int threads) {
   thread_local std::vector<std::uint32_t> keys;  // grows to the largest call of this thread
   thread_local std::vector<Band> bands;
-  const int count = std::clamp(threads, 1, depth.height);
+  const int count = std::clamp(threads, 1, std::min(depth.height, max_threads));
   if (keys.size() < out.pixels() * static_cast<std::size_t>(count))
     keys.resize(out.pixels() * static_cast<std::size_t>(count));
   bands.clear();

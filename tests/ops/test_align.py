@@ -17,7 +17,7 @@ from rasant.ops.align import AlignPlan, align_color, align_depth, lens_rays
 from rasant.types import Intrinsics
 from reference import align as twin
 
-D455 = (-0.0567, 0.0668, 0.0003, 0.0006, -0.0213)
+D455 = twin.D455
 LENSES: dict[str, tuple[str, tuple[float, ...]]] = {
     "none": ("none", ()),
     "brown": ("brown_conrady", D455),

@@ -7,11 +7,14 @@ no border and no limit between ranks comes nearer than `NEAR`, and whose first i
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 NEAR = 2e-4  # pixels
+D455 = (-0.0567, 0.0668, 0.0003, 0.0006, -0.0213)  # a D455's colour camera
 
 
 def distort(model: str, k: tuple[float, ...], x: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -144,3 +147,20 @@ def bilinear(color: npt.NDArray[np.uint8], px: Floats, py: Floats) -> Floats:
     c = color.astype(np.float64)
     top = c[y0, x0] * (1 - fx) + c[y0, x1] * fx
     return top * (1 - fy) + (c[y1, x0] * (1 - fx) + c[y1, x1] * fx) * fy
+
+
+def examples() -> dict[str, tuple[Any, ...]]:
+    """A valid call of each native entry of the operation."""
+    lens = (1.0, 20.0, 20.0, 10.0, 7.0, *D455, *([0.0] * 7), *np.eye(3).ravel().tolist(), np.inf)
+    pose = tuple(np.eye(3, 4).ravel().tolist())
+    v, u = np.mgrid[:13, :21].astype(np.float32)
+    depth, rays = np.full((13, 21), 0.5, np.float32), np.stack([(u - 10) / 20, (v - 6) / 20])
+    foot, seen = np.full((2, 13, 2), 0.5, np.float32), np.full((15, 19), 0.5, np.float32)
+    color, taken, valid = np.ones((15, 19, 3), np.uint8), np.empty((13, 21, 3), np.uint8), np.empty((13, 21), np.bool_)
+    return {
+        "lens_numbers": ("brown_conrady", (20.0, 20.0, 10.0, 7.0), D455),
+        "lens_rays": (lens, np.empty((2, 13, 21), np.float32), 1),
+        "align_footprint": (lens, pose, rays, foot),
+        "align_depth": (depth, rays, foot, lens, pose, 0.25, np.empty((15, 19), np.float32), 1),
+        "align_color": (color, depth, seen, rays, lens, pose, 0.02, True, taken, valid, 1),
+    }

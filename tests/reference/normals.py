@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
@@ -33,3 +35,10 @@ def surface_normals(
         plane = np.linalg.lstsq(rays, inverse[row, column].ravel(), rcond=None)[0]
         normals[v, u] = -plane / np.linalg.norm(plane)
     return normals
+
+
+def examples() -> dict[str, tuple[Any, ...]]:
+    """A valid call of each native entry of the operation."""
+    depth = np.full((13, 21), 0.5, np.float32)
+    out = np.empty((13, 21, 3), np.float32)
+    return {"surface_normals": (depth, (20.0, 20.0, 10.0, 6.0), 5, 0.006, out, 1)}
