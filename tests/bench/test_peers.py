@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rasant.bench import peers_background, peers_depth, peers_metrics, peers_perlin, peers_post
+from rasant.bench import peers_background, peers_depth, peers_metrics, peers_overlay, peers_perlin, peers_post
 from rasant.bench.scene import camera_of, domed_part
 from rasant.ops.background import fit_plane_ransac, height_above, keep_largest
 from rasant.ops.fill import fill_holes
@@ -107,6 +107,18 @@ def test_regions_peers_find_the_boxes() -> None:
     ours = {(r.map_box.x, r.map_box.y, r.map_box.width, r.map_box.height, r.peak) for r in found}
     assert len(ours) == 3
     assert ours == set(peers_post.naive_regions(pooled)) == set(peers_post.regions_peer(pooled))
+
+
+def test_picture_peers_draw_the_boxes() -> None:
+    """All three draw a picture of the frame's size with red boxes where our regions are."""
+    values, frame = peers_post.logits(), np.full((480, 640, 3), 90, np.uint8)
+    pictures = (
+        peers_overlay.naive_picture(values, frame), peers_overlay.Assembly((480, 640))(values, frame),
+        peers_overlay.plain_picture(values, frame, peers_post.ScorePeer()),
+    )  # fmt: skip
+    for picture in pictures:
+        assert picture.shape == frame.shape and picture.dtype == np.uint8
+        assert np.count_nonzero((picture[..., 0] > 150) & (picture[..., 2] < 120)) > 300
 
 
 @pytest.mark.parametrize("steps", [None, 50])

@@ -14,6 +14,7 @@ from rasant.bench import (
     peers_depth,
     peers_engine,
     peers_metrics,
+    peers_overlay,
     peers_perlin,
     peers_points,
     peers_post,
@@ -29,6 +30,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *peers_depth.OPERATIONS,
     *peers_background.OPERATIONS,
     *peers_post.OPERATIONS,
+    *peers_overlay.OPERATIONS,
     *peers_metrics.OPERATIONS,
     *peers_engine.OPERATIONS,
     *peers_defect.OPERATIONS,
@@ -48,8 +50,6 @@ def rows(threads: int = 1, *, seconds: float = 1.0, only: str = "", sizes: tuple
             for size in op.sizes if only in op.name else ():
                 if not sizes or size_text(size) in sizes:
                     used = threads if op.threaded else 1
-                    yield from measure(
-                        op.name, op.size_name(size), op.make(size, used), threads=used, seconds=seconds
-                    )
+                    yield from measure(op.name, op.size_name(size), op.make(size, used), threads=used, seconds=seconds)
     finally:
         cv2.setNumThreads(before)

@@ -71,7 +71,7 @@ def ransac(points: FloatImage, random: np.random.Generator, hypotheses: int = 64
     """All hypotheses of 3 points at once, counted on 2048 points by one matrix product, and one refit."""
     chosen = points[:, random.integers(0, points.shape[1], (3, hypotheses))]  # (xyz, corner, hypothesis)
     normals = np.cross(chosen[:, 1] - chosen[:, 0], chosen[:, 2] - chosen[:, 0], axis=0)
-    normals /= np.linalg.norm(normals, axis=0)
+    normals /= np.linalg.norm(normals, axis=0) + np.float32(1e-30)  # one point drawn twice
     offsets = -(normals * chosen[:, 0]).sum(axis=0)
     subset = points[:, random.integers(0, points.shape[1], 2048)]
     near = np.abs(normals.T @ subset + offsets[:, None]) < INLIER_M
