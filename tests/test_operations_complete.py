@@ -23,7 +23,7 @@ def read(path: str) -> str:
 
 def operations() -> list[str]:
     """The names in RASANT_OPS."""
-    found = re.search(r"set\(RASANT_OPS ([\w\s]+?)\s*CACHE", read("CMakeLists.txt"))
+    found = re.search(r"set\(RASANT_OPS ([\w\s]+?)\)", read("CMakeLists.txt"))
     assert found is not None, "CMakeLists.txt has no list RASANT_OPS"
     return found.group(1).split()
 

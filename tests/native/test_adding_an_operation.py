@@ -102,7 +102,7 @@ def test_an_operation_needs_no_edit_elsewhere(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path}
     configure = [
-        "cmake", "-S", str(tmp_path), "-B", str(tmp_path / "build"), "-G", "Ninja", "-DRASANT_OPS=negate",
+        "cmake", "-S", str(tmp_path), "-B", str(tmp_path / "build"), "-G", "Ninja", "-DRASANT_ONLY_OPS=negate",
         "-DRASANT_EMU=ON", "-DRASANT_CUDA=OFF", "-DCMAKE_BUILD_TYPE=Debug", f"-DPython_EXECUTABLE={sys.executable}",
         f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
     ]  # fmt: skip

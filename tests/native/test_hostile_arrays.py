@@ -22,7 +22,7 @@ from rasant.errors import RasantError
 from rasant.ops.device import native_for
 
 ROOT = Path(__file__).resolve().parents[2]
-OPERATIONS = re.search(r"set\(RASANT_OPS ([\w\s]+?)\s*CACHE", (ROOT / "CMakeLists.txt").read_text())[1].split()  # type: ignore[index]
+OPERATIONS = re.search(r"set\(RASANT_OPS ([\w\s]+?)\)", (ROOT / "CMakeLists.txt").read_text())[1].split()  # type: ignore[index]
 EXAMPLES: dict[str, Callable[[], tuple[Any, ...]]] = {
     function: (lambda module=module, function=function: module.examples()[function])
     for module in (importlib.import_module(f"reference.{op}") for op in OPERATIONS)

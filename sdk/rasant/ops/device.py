@@ -28,8 +28,8 @@ from rasant._native import DeviceArray, Event, Stream
 from rasant.errors import ConfigError, DeviceUnavailable
 
 __all__ = [
-    "DeviceArray", "Event", "Stream", "device_status", "empty", "from_dlpack", "native_for", "output", "require_cpu", "to_device",
-    "to_host", "wait",
+    "DeviceArray", "Event", "Stream", "device_status", "empty", "from_dlpack", "native_for", "output", "require_cpu",
+    "to_device", "to_host", "wait",
 ]  # fmt: skip
 
 MODULES = {"cpu": "rasant._native", "cuda": "rasant._native", "emu": "rasant._emu"}
