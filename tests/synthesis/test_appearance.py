@@ -15,10 +15,10 @@ from rasant.synthesis.texture import FolderTextures, foreign_texture, tinted
 
 
 def test_textures_are_images_in_range_and_follow_their_seed() -> None:
-    """(H, W, 3) float32 in [0, 1]; the same generator state gives the same texture, another one another."""
+    """(3, h, w) float32 in [0, 1]; the same generator state gives the same texture, another one another."""
     fields = np.random.default_rng(1).uniform(-1, 1, (2, 24, 32)).astype(np.float32)
     first, again, other = (foreign_texture(fields, np.random.default_rng(s)) for s in (5, 5, 6))
-    assert first.shape == (24, 32, 3)
+    assert first.shape == (3, 24, 32)
     assert first.dtype == np.float32
     assert 0 <= first.min() and first.max() <= 1
     assert np.array_equal(first, again)
@@ -27,7 +27,7 @@ def test_textures_are_images_in_range_and_follow_their_seed() -> None:
 
 def test_tint_keeps_the_surface_but_changes_it() -> None:
     """A stain is the part's own image under another gain: in range, of the same shape, and different."""
-    color = np.random.default_rng(2).random((16, 16, 3), dtype=np.float32)
+    color = np.random.default_rng(2).random((3, 16, 16), dtype=np.float32)
     stained = tinted(color, np.random.default_rng(3))
     assert stained.shape == color.shape
     assert stained.dtype == np.float32
@@ -43,7 +43,7 @@ def test_a_folder_of_pictures_serves_crops_of_any_size(tmp_path: Path) -> None:
     textures = FolderTextures(tmp_path, side=64)
     for size in ((32, 48), (64, 64), (100, 90)):
         crop = textures.crop(size, np.random.default_rng(0))
-        assert crop.shape == (*size, 3)
+        assert crop.shape == (3, *size)
         assert 0 <= crop.min() and crop.max() <= 1
     empty = tmp_path / "none"
     empty.mkdir()

@@ -163,8 +163,8 @@ def test_three_different_operations_in_drawn_order(monkeypatch: pytest.MonkeyPat
 
 
 def test_augmented_textures_follow_their_generator() -> None:
-    """The float form for blending: (H, W, 3) in [0, 1], one seed one texture, another seed another, input untouched."""
-    texture = np.random.default_rng(1).random((24, 32, 3), dtype=np.float32)
+    """The float form for blending: (3, h, w) in [0, 1], one seed one texture, another seed another, input untouched."""
+    texture = np.random.default_rng(1).random((3, 24, 32), dtype=np.float32)
     before = texture.copy()
     first, again, other = (augmented(texture, np.random.default_rng(s)) for s in (5, 5, 6))
     assert first.dtype == np.float32

@@ -9,12 +9,13 @@ from typing import cast
 import numpy as np
 import pytest
 
+from rasant.errors import ConfigError
 from rasant.preprocess import PreprocessParams
 from rasant.types import Intrinsics
 from rasant_training.data.parts import PreparedParts
 from rasant_training.methods.das3d import PRESETS, Synthesiser
 from rasant_training.methods.das3d.recipe import Das3dRecipe
-from rasant_training.recipe import Recipe
+from rasant_training.recipe import Recipe, apply_changes
 
 SIDE = 96
 
@@ -113,3 +114,21 @@ def test_colour_and_depth_turn_together() -> None:
         sample = draw(k)
         differs = (sample["color"][0] > 0.5) != (sample["depth"][0] > 0.3)
         assert differs.mean() < 0.01
+
+
+def test_a_kernel_wider_than_the_operation_takes_is_refused_with_the_recipe() -> None:
+    """A sigma above 32 pixels fails when the recipe is read, and not when such a sample is drawn an hour later."""
+    with pytest.raises(ConfigError, match="sigma_px"):
+        apply_changes(PRESETS["edge"], {"settings": {"synthesis": {"sigma_px": [1.0, 40.0]}}}, "test")
+
+
+def test_samples_leave_the_parts_as_they_are() -> None:
+    """Drawing whole frames and crops changes nothing in the prepared parts."""
+    have = parts()
+    before = [have.color.copy(), have.depth.copy(), have.foreground.copy()]
+    for crop in (64, SIDE):
+        draw = Synthesiser(have, replace(recipe(), data=replace(recipe().data, crop=crop)), 9)
+        for k in range(20):
+            draw(k)
+    after = [have.color, have.depth, have.foreground]
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))

@@ -25,35 +25,37 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 def foreign_texture(fields: Sequence[Image], random: np.random.Generator) -> Image:
     """A texture of two random colours, mixed by one noise field and shaded by another.
 
-    fields: at least two (H, W) float32 Perlin fields in [-1, 1]. Returns (H, W, 3) float32 in [0, 1].
+    fields: at least two (h, w) float32 Perlin fields in [-1, 1]. Returns (3, h, w) float32 in [0, 1].
     """
     mix, shade = fields[0], fields[1]
-    first, second = random.random((2, 3), dtype=np.float32)
+    first, second = random.random((2, 3, 1, 1), dtype=np.float32)
     sharpness = np.float32(random.uniform(1.0, 8.0))  # from clouds to camouflage
-    share = np.clip(0.5 + sharpness * mix, 0.0, 1.0)[..., None]
-    texture: Image = first + share * (second - first)
-    texture += (np.float32(random.uniform(0.0, 0.4)) * shade)[..., None]
+    share = np.clip(0.5 + sharpness * mix, 0.0, 1.0)
+    texture: Image = share * (second - first)
+    texture += first
+    texture += np.float32(random.uniform(0.0, 0.4)) * shade
     if random.random() < 0.5:
-        grain = random.standard_normal(mix.shape, dtype=np.float32) * np.float32(random.uniform(0.02, 0.15))
-        texture += grain[..., None]
+        texture += random.standard_normal(mix.shape, dtype=np.float32) * np.float32(random.uniform(0.02, 0.15))
     return np.clip(texture, 0.0, 1.0, out=texture)
 
 
 def tinted(color: Image, random: np.random.Generator) -> Image:
-    """The part's own surface, darker, lighter or off-colour: stains, oil, heat. (H, W, 3) float32 in [0, 1]."""
+    """The part's own surface, darker, lighter or off-colour: stains, oil, heat. (3, h, w) float32 in [0, 1]."""
     gain = np.float32(np.exp(random.uniform(np.log(0.35), np.log(1.9))))
     hue = (1.0 + random.uniform(-0.45, 0.45, 3) * random.random()).astype(np.float32)
-    offset = np.float32(random.uniform(-0.12, 0.12))
-    return np.clip(color * (gain * hue) + offset, 0.0, 1.0)
+    tint: Image = color * (gain * hue)[:, None, None]
+    tint += np.float32(random.uniform(-0.12, 0.12))
+    return np.clip(tint, 0.0, 1.0, out=tint)
 
 
 def augmented(texture: Image, random: np.random.Generator, *, count: int = 3) -> Image:
     """A texture under `count` random operations of DRAEM's list, for pictures that are few or alike: photographs.
 
-    texture: (H, W, 3) float32 in [0, 1], of `foreign_texture` or `FolderTextures.crop`; so is the result, in 1/255.
+    texture: (3, h, w) float32 in [0, 1], of `foreign_texture` or `FolderTextures.crop`; so is the result, in 1/255.
     """
     levels = np.rint(np.clip(texture, 0.0, 1.0) * np.float32(255)).astype(np.uint8)
-    return augment_texture(levels, random, count=count).astype(np.float32) * np.float32(1 / 255)
+    picture = augment_texture(np.ascontiguousarray(levels.transpose(1, 2, 0)), random, count=count)
+    return np.ascontiguousarray(picture.transpose(2, 0, 1)).astype(np.float32) * np.float32(1 / 255)
 
 
 class FolderTextures:
@@ -71,10 +73,10 @@ class FolderTextures:
             raise ConfigError(f"no picture that can be decoded in {folder}; give a folder of {sorted(SUFFIXES)} files")
 
     def crop(self, size: tuple[int, int], random: np.random.Generator) -> Image:
-        """(h, w, 3) float32 in [0, 1] from a random picture and place."""
+        """(3, h, w) float32 in [0, 1] from a random picture and place."""
         picture = self.pictures[int(random.integers(len(self.pictures)))]
         y, x = (int(random.integers(max(1, have - want + 1))) for have, want in zip(picture.shape, size, strict=False))
         cut = picture[y : y + size[0], x : x + size[1]]
         if cut.shape[:2] != size:
             cut = cv2.resize(cut, size[::-1], interpolation=cv2.INTER_LINEAR)
-        return cut.astype(np.float32) / np.float32(255)
+        return np.ascontiguousarray(cut.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)

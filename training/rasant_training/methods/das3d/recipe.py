@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from rasant.ops.defect import MAX_SIGMA
+
 __all__ = ["Das3dLoss", "Das3dNetwork", "Das3dRecipe", "Das3dSynthesis"]
 
 
@@ -22,6 +24,8 @@ _Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Width = Annotated[int, Field(ge=1)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Range = Annotated[tuple[_Positive, _Positive], AfterValidator(_rising)]
+_Sigma = Annotated[float, Field(gt=0, le=MAX_SIGMA, allow_inf_nan=False)]
+_Sigmas = Annotated[tuple[_Sigma, _Sigma], AfterValidator(_rising)]
 _Exponent = Annotated[int, Field(ge=0, le=8)]
 _Exponents = Annotated[tuple[_Exponent, _Exponent], AfterValidator(_rising)]
 _Shares = Annotated[tuple[_Share, _Share], AfterValidator(_rising)]
@@ -53,7 +57,7 @@ class Das3dSynthesis:
     threshold: _Shares = (0.25, 0.6)  # t_p
     gate_px: _Range = (5.0, 48.0)  # radius of the discs that let a few Perlin blobs through, log-uniform
     stroke_share: _Share = 0.3  # crops whose mask is a thin stroke
-    sigma_px: _Range = (0.6, 5.0)  # s of the skew-Gaussian kernel, log-uniform
+    sigma_px: _Sigmas = (0.6, 5.0)  # s of the skew-Gaussian kernel, log-uniform
     skew: _Weight = 0.5  # a uniform in +-, 1/pixel
     amplitude_mm: _Range = (0.4, 6.0)  # p_z, log-uniform
     visible_mm: _Positive = 0.25  # t_h

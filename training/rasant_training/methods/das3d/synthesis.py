@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from rasant.ops.perlin import perlin_field
-from rasant.synthesis.skew_gauss import depth_defect, skew_gaussian_kernel
+from rasant.ops.defect import DefectParams, apply_defect
+from rasant.synthesis.noise import FIELDS, RandomFields, random_texture
+from rasant.synthesis.skew_gauss import skew_gauss_params
 from rasant.synthesis.strokes import stroke_mask
-from rasant.synthesis.texture import FolderTextures, foreign_texture, tinted
+from rasant.synthesis.texture import FolderTextures, tinted
 from rasant_training.methods.das3d.recipe import Das3dRecipe
 from rasant_training.recipe import Recipe
 
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Synthesiser"]
 
 Image = npt.NDArray[np.float32]
-FIELDS = 3  # Perlin fields a sample: the defect, texture mix, texture shade
+Mask = npt.NDArray[np.bool_]
+Sample = dict[str, Image]
 
 
 class Synthesiser:
@@ -38,130 +41,139 @@ class Synthesiser:
         self.recipe = settings.synthesis
         self.seed = seed
         self.modalities = recipe.inputs
-        self.images = {"foreground": parts.foreground.astype(np.float32)}  # (N, H, W) or (N, H, W, 3)
+        self.foreground = parts.foreground.view(np.uint8)  # (N, H, W)
+        self.images: dict[str, Image] = {}  # (N, channels, H, W)
         self.units_per_mm = 0.0
         if "color" in self.modalities:
-            self.images["color"] = np.ascontiguousarray(parts.color.transpose(0, 2, 3, 1))
+            self.images["color"] = parts.color
         if "depth" in self.modalities:
-            self.images["depth"] = parts.depth
+            self.images["depth"] = parts.depth[:, None]
             self.units_per_mm = parts.units_per_metre * 1e-3
         rows, cols = parts.foreground.shape[1:]
         self.size = (min(recipe.data.crop, rows), min(recipe.data.crop, cols))
         self.inside = [np.argwhere(mask if mask.any() else ~mask).astype(np.int32) for mask in parts.foreground]
         self.textures = FolderTextures(Path(self.recipe.textures)) if self.recipe.textures else None
 
-    def __call__(self, index: int) -> dict[str, Image]:
+    def __call__(self, index: int) -> Sample:
         """Each modality as seen and, under "<name>_clean", as it should be: float32 (C, h, w); "mask": (h, w)."""
         random = np.random.default_rng((self.seed, index))
-        clean = self._normal(random)
-        foreground = clean.pop("foreground")
+        foreground, clean = self._normal(random)
         fields = self._fields(index, random)
-        delta, mask = self._depth_defect(fields, foreground, random)
+        stroke, support, params = self._defect(foreground, random)
         dropped = {name for name in self.modalities if random.random() < self.recipe.dropout}
-        if dropped == set(self.modalities):
-            mask = np.zeros_like(mask)
-        sample = {"mask": mask}
-        for name, image in clean.items():
-            seen = image
-            if name not in dropped and name == "depth":
-                seen = image + delta * np.float32(self.units_per_mm)
-            elif name not in dropped:
-                seen = self._color_defect(image, mask, fields, random)
-            sample[name], sample[f"{name}_clean"] = _channels_first(seen), _channels_first(image)
-        return sample
+        seen = {name: image for name, image in clean.items() if name not in dropped}
+        sample = {f"{name}_clean": image for name, image in clean.items()} | clean
+        if not seen:
+            return sample | {"mask": np.zeros(self.size, np.float32)}
+        texture = None
+        if "color" in seen:
+            texture = self._texture(seen["color"], fields, random)
+            params = replace(params, kept_color=random.uniform(0.0, self.recipe.opacity))
+        field = fields(0)[0] if stroke is None else stroke
+        drawn = self._draw(field, params, support, foreground, seen, texture)
+        return sample | drawn
 
-    def _normal(self, random: np.random.Generator) -> dict[str, Image]:
-        """A crop around a point of a random part, turned or not, under a slightly different light."""
+    def _draw(
+        self, field: Image, params: DefectParams, support: Mask, foreground: Mask, seen: Sample, texture: Image | None
+    ) -> Sample:
+        """The modalities that are `seen` with the defect, and its mask."""
+        depth = seen["depth"][0] if "depth" in seen else None
+        drawn = apply_defect(
+            field, params, support=support, foreground=foreground, depth=depth, color=seen.get("color"), texture=texture
+        )
+        found = {"mask": drawn.mask.astype(np.float32)}
+        if drawn.color is not None:
+            found["color"] = drawn.color
+        if drawn.depth is not None:
+            found["depth"] = drawn.depth[None]
+        return found
+
+    def _normal(self, random: np.random.Generator) -> tuple[Mask, Sample]:
+        """Foreground and images of a crop around a point of a random part, turned or not, in a slightly other light."""
         part = int(random.integers(len(self.inside)))
-        images = {name: stack[part] for name, stack in self.images.items()}
-        frame = images["foreground"].shape
+        mask, images = self.foreground[part], {name: stack[part] for name, stack in self.images.items()}
         half = np.array(self.size) / 2
         place = self.inside[part][int(random.integers(len(self.inside[part])))]
-        center = np.clip(place + random.uniform(-0.7, 0.7, 2) * half, half, np.array(frame) - half)
+        center = np.clip(place + random.uniform(-0.7, 0.7, 2) * half, half, np.array(mask.shape) - half)
         if random.random() < self.recipe.rotation_share:
-            images = self._turned(images, center, random)
+            mask, images = self._turned(mask, images, center, random)
         else:
             (h, w), (y, x) = self.size, np.round(center - half).astype(int)
-            images = {name: np.ascontiguousarray(image[y : y + h, x : x + w]) for name, image in images.items()}
+            cut = np.s_[..., y : y + h, x : x + w]
+            mask = np.ascontiguousarray(mask[cut])
+            images = {name: np.ascontiguousarray(image[cut]) for name, image in images.items()}
         if "color" in images:
-            gain = np.float32(1 + random.uniform(-self.recipe.gain, self.recipe.gain))
-            offset = np.float32(random.uniform(-self.recipe.gain, self.recipe.gain) / 3)
-            images["color"] = np.clip(images["color"] * gain + offset, 0, 1)
-        return images
+            color = images["color"] * np.float32(1 + random.uniform(-self.recipe.gain, self.recipe.gain))
+            color += np.float32(random.uniform(-self.recipe.gain, self.recipe.gain) / 3)
+            images["color"] = np.clip(color, 0, 1, out=color)
+        return mask.view(np.bool_), images
 
     def _turned(
-        self, images: dict[str, Image], center: npt.NDArray[np.float64], random: np.random.Generator
-    ) -> dict[str, Image]:
+        self, mask: npt.NDArray[np.uint8], images: Sample, center: npt.NDArray[np.float64], random: np.random.Generator
+    ) -> tuple[npt.NDArray[np.uint8], Sample]:
         """One matrix turns colour, depth and foreground, so that nothing slips."""
         (h, w), angle = self.size, math.radians(random.uniform(-1, 1) * self.recipe.rotation_deg)
         c, s = math.cos(angle), math.sin(angle)
         (cy, cx), (oy, ox) = center - 0.5, ((h - 1) / 2, (w - 1) / 2)
         matrix = np.array([[c, -s, cx - c * ox + s * oy], [s, c, cy - s * ox - c * oy]])
+
+        def turn(plane: npt.NDArray[Any], how: int, out: npt.NDArray[Any]) -> None:
+            flags = how | cv2.WARP_INVERSE_MAP
+            cv2.warpAffine(plane, matrix, (w, h), dst=out, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+
         # Interpolated depth would lose its noise and smear part edges; nearest keeps measured values.
-        how = {"color": cv2.INTER_LINEAR, "depth": cv2.INTER_NEAREST, "foreground": cv2.INTER_NEAREST}
-        return {
-            name: np.asarray(
-                cv2.warpAffine(
-                    image, matrix, (w, h), flags=how[name] | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT_101
-                ),
-                np.float32,
-            )
-            for name, image in images.items()
-        }
+        how = {"color": cv2.INTER_LINEAR, "depth": cv2.INTER_NEAREST}
+        turned_mask = np.empty((h, w), np.uint8)
+        turn(mask, cv2.INTER_NEAREST, turned_mask)
+        turned = {name: np.empty((len(image), h, w), np.float32) for name, image in images.items()}
+        for name, image in images.items():
+            for plane, out in zip(image, turned[name], strict=True):
+                turn(plane, how[name], out)
+        return turned_mask, turned
 
-    def _fields(self, index: int, random: np.random.Generator) -> Image:
-        low, high = self.recipe.lattice
-        cells = 2 ** random.integers(low, high + 1, (FIELDS, 2))
-        angle = random.uniform(-math.pi / 2, math.pi / 2, FIELDS)
-        angle[1:] = 0.0  # only the defect is turned; a texture has no orientation to hide
-        return perlin_field(self.size, cells, seed=self.seed, first=index * FIELDS, angle=angle)
+    def _fields(self, index: int, random: np.random.Generator) -> RandomFields:
+        return RandomFields(self.size, random, seed=self.seed, first=index * FIELDS, lattice=self.recipe.lattice)
 
-    def _depth_defect(self, fields: Image, foreground: Image, random: np.random.Generator) -> tuple[Image, Image]:
-        """Signed height change in millimetres and the mask where it is visible."""
+    def _defect(
+        self, foreground: Mask, random: np.random.Generator
+    ) -> tuple[Image | None, Mask, DefectParams]:
+        """A stroke or, for noise, None; where it may act; and what becomes of it, in millimetres."""
         r = self.recipe
-        sigma = _log_uniform(r.sigma_px, random)
-        if random.random() < r.stroke_share and foreground.any():
-            signs = stroke_mask(self.size, _any_place(foreground, random), random)
+        stroke: Image | None
+        sigma, inside = _log_uniform(r.sigma_px, random), np.flatnonzero(foreground)
+        if random.random() < r.stroke_share and len(inside):
+            stroke, support, t = stroke_mask(self.size, self._place(inside, random), random), foreground, 0.5
             sigma = min(sigma, 0.8)  # wider, and a stroke would blur away
         else:
-            t = np.float32(random.uniform(*r.threshold))
-            signs = (fields[0] > t).astype(np.float32) - (fields[0] < -t).astype(np.float32)
-            signs *= self._gate(foreground, random)
+            t = random.uniform(*r.threshold)
+            stroke, support = None, foreground & self._gate(inside, random)
         skew = random.uniform(-r.skew, r.skew, 2)
-        kernel = skew_gaussian_kernel(sigma, (float(skew[0]), float(skew[1])))
         amplitude = _log_uniform(r.amplitude_mm, random) * float(random.choice([-1.0, 1.0]))
-        delta, mask = depth_defect(signs, foreground, kernel, amplitude=abs(amplitude), visible=r.visible_mm)
-        return delta * np.float32(math.copysign(1.0, amplitude)), mask
+        params = skew_gauss_params(
+            threshold=t, sigma=sigma, skew=(float(skew[0]), float(skew[1])), amplitude=amplitude, visible=r.visible_mm,
+            unit=self.units_per_mm,
+        )  # fmt: skip
+        return stroke, support, params
 
-    def _gate(self, foreground: Image, random: np.random.Generator) -> Image:
+    def _gate(self, inside: npt.NDArray[np.int64], random: np.random.Generator) -> Mask:
         """A few discs on the part: defects come one by one, not as a wallpaper of Perlin blobs."""
-        gate = np.zeros(self.size, np.float32)
-        for _ in range(int(random.integers(1, 4)) if foreground.any() else 0):
-            y, x = _any_place(foreground, random)
-            cv2.circle(gate, (int(x), int(y)), round(_log_uniform(self.recipe.gate_px, random)), 1.0, cv2.FILLED)
-        return gate
+        gate = np.zeros(self.size, np.uint8)
+        for _ in range(int(random.integers(1, 4)) if len(inside) else 0):
+            y, x = self._place(inside, random)
+            cv2.circle(gate, (int(x), int(y)), round(_log_uniform(self.recipe.gate_px, random)), 1, cv2.FILLED)
+        return gate.view(np.bool_)
 
-    def _color_defect(self, color: Image, mask: Image, fields: Image, random: np.random.Generator) -> Image:
-        """I_a = (1 - M) I + M ((1 - b) A + b I), b ~ U(0, opacity)."""
+    def _place(self, inside: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.float64]:
+        """(y, x) of one of the pixels whose flat indices are given."""
+        return np.array(divmod(int(inside[int(random.integers(len(inside)))]), self.size[1]), np.float64)
+
+    def _texture(self, color: Image, fields: RandomFields, random: np.random.Generator) -> Image:
+        """What colour becomes: I_a = (1 - M) I + M ((1 - b) A + b I), b ~ U(0, opacity)."""
         if random.random() < self.recipe.tint_share:
-            foreign = tinted(color, random)
-        elif self.textures is not None:
-            foreign = self.textures.crop(self.size, random)
-        else:
-            foreign = foreign_texture(list(fields[1:]), random)
-        kept = np.float32(random.uniform(0.0, self.recipe.opacity))
-        share = mask[..., None] * (1 - kept)
-        return color + share * (foreign - color)
-
-
-def _channels_first(image: Image) -> Image:
-    return np.ascontiguousarray(image.transpose(2, 0, 1)) if image.ndim == 3 else image[None]
-
-
-def _any_place(mask: Image, random: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A random (y, x) inside a mask that is not empty."""
-    inside = np.flatnonzero(mask)
-    return np.array(divmod(int(inside[int(random.integers(len(inside)))]), mask.shape[1]), np.float64)
+            return tinted(color, random)
+        if self.textures is not None:
+            return self.textures.crop(self.size, random)
+        return random_texture(fields, random)
 
 
 def _log_uniform(bounds: tuple[float, float], random: np.random.Generator) -> float:
