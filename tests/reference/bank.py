@@ -36,3 +36,9 @@ def nearest_rows(
         indices[q, : len(order)] = order
         squared[q, : len(order)] = distances[order]
     return indices, squared
+
+
+def examples() -> dict[str, tuple]:
+    """A valid call of each native entry."""
+    rows = np.random.default_rng(1).normal(size=(30, 20)).astype(np.float32)
+    return {"nearest_rows": (rows[:7].copy(), rows, np.empty((7, 3), np.int32), np.empty((7, 3), np.float32), 2)}

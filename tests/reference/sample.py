@@ -52,3 +52,14 @@ def nearest_neighbours(
         indices[q, : len(order)] = candidates[order]
         squared[q, : len(order)] = distances[q][order]
     return indices, squared
+
+
+def examples() -> dict[str, tuple]:
+    """A valid call of each native entry."""
+    points = np.random.default_rng(1).normal(size=(40, 3)).astype(np.float32)
+    valid = np.arange(40) % 5 > 0
+    indices, squared = np.empty((7, 6), np.int32), np.empty((7, 6), np.float32)
+    return {
+        "farthest_points": (points, valid, 3, np.empty(8, np.int32)),
+        "nearest_neighbours": (points[:7].copy(), points, valid, indices, squared, 2),
+    }
