@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-# device: memory and order of work on CUDA (in rasant._emu: on the emulator); stream is None, a handle or an object with one
+# device: memory and order of work on CUDA (in rasant._emu: the emulator); stream: None, a handle, an object with one
 def device_status() -> dict[str, Any]: ...
 def wait(stream: Any) -> None: ...
 
@@ -248,17 +248,6 @@ def rank_maps(
     maps: list[npt.NDArray[np.float32]], truths: list[npt.NDArray[np.bool_]], samples: int
 ) -> dict[str, Any]: ...
 
-# sample: valid None is every point
-def farthest_points(points: Any, valid: Any, start: int, out: Any, stream: Any = None) -> None: ...
-def nearest_neighbours(
-    queries: Any, points: Any, valid: Any, out_indices: Any, out_squared: Any, threads: int, stream: Any = None
-) -> None: ...
-
-# bank
-def nearest_rows(
-    queries: Any, bank: Any, out_indices: Any, out_squared: Any, threads: int, stream: Any = None
-) -> None: ...
-
 # align: a lens as 27 numbers, a pose as 12; tables (2, H, W) and (2, H, ceil(W / 16)) belong to the depth camera
 def lens_numbers(
     model: str, camera: tuple[float, float, float, float], distortion: Sequence[float]
@@ -305,4 +294,15 @@ def surface_normals(
     out: Any,
     threads: int,
     stream: Any = None,
+) -> None: ...
+
+# sample: valid None is every point
+def farthest_points(points: Any, valid: Any, start: int, out: Any, stream: Any = None) -> None: ...
+def nearest_neighbours(
+    queries: Any, points: Any, valid: Any, out_indices: Any, out_squared: Any, threads: int, stream: Any = None
+) -> None: ...
+
+# bank
+def nearest_rows(
+    queries: Any, bank: Any, out_indices: Any, out_squared: Any, threads: int, stream: Any = None
 ) -> None: ...
