@@ -31,7 +31,7 @@ struct Plan {
   int before = 0;                        // pixels left of the image, whole chunks, where sums begin
   std::vector<std::int8_t> side;         // of one row, with one zero before and `block` after it
   std::vector<std::vector<Edge>> edges;  // of a chunk: those in its reach, row by row
-  std::vector<int> first;                // of chunk c and row y: first[c * (height + 1) + y]; at y = height the end
+  std::vector<int> first;                // of row y and chunk c: first[y * chunks + c]; at y = height the end
   DefectScale scale{};
 };
 
@@ -127,9 +127,8 @@ void plan_spread(const DefectImages& images, const DefectParams& p, Plan& plan) 
   for (auto& edges : plan.edges) edges.clear();
   plan.first.resize(static_cast<std::size_t>(chunks) * static_cast<std::size_t>(h + 1));
   for (int y = 0; y <= h; ++y) {
-    for (std::size_t c = 0; c < static_cast<std::size_t>(chunks); ++c)
-      plan.first[c * static_cast<std::size_t>(h + 1) + static_cast<std::size_t>(y)] =
-          static_cast<int>(plan.edges[c].size());
+    int* first = plan.first.data() + static_cast<std::ptrdiff_t>(y) * chunks;
+    for (int c = 0; c < chunks; ++c) first[c] = static_cast<int>(plan.edges[static_cast<std::size_t>(c)].size());
     if (y == h) break;
     const std::uint8_t* support = images.support.data ? images.support.row(y) : nullptr;
     side_row(images.field.row(y), support, w, p.rule, p.threshold, plan.side.data() + 1);
@@ -156,14 +155,15 @@ RASANT_VECTOR void add_edges(const Edge* edge, const Edge* last, const std::int3
 bool spread_row(const Plan& plan, int height, int width, int y, std::int32_t* sum) {
   const int r = plan.radius, chunks = (plan.before + width + lanes - 1) / lanes;
   const int top = std::max(y - r, 0), bottom = std::min(y + r + 1, height);
+  const int* first = plan.first.data() + static_cast<std::ptrdiff_t>(top) * chunks;
+  const int* last = plan.first.data() + static_cast<std::ptrdiff_t>(bottom) * chunks;
   bool any = false;
   for (int c = 0; c < chunks; ++c) {
-    const int* first = plan.first.data() + static_cast<std::ptrdiff_t>(c) * (height + 1);
     const Edge* edges = plan.edges[static_cast<std::size_t>(c)].data();
     // Edge x of row `from` adds entry (x of the output - x + r) of kernel row (from - y + r).
     const std::ptrdiff_t base = static_cast<std::ptrdiff_t>(r - y) * plan.stride + lanes + c * lanes - plan.before + r;
-    add_edges(edges + first[top], edges + first[bottom], plan.kernel.data() + base, sum + c * lanes);
-    any |= first[top] != first[bottom];
+    add_edges(edges + first[c], edges + last[c], plan.kernel.data() + base, sum + c * lanes);
+    any |= first[c] != last[c];
   }
   std::uint32_t total = 0;
   for (int i = 0; any && i < plan.before + width; ++i) {
