@@ -128,7 +128,8 @@ def cli_page() -> str:
 def broken_links() -> list[str]:
     """Relative links in Markdown files that lead nowhere."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "training").rglob("*.md")]
-    found = ((page, target) for page in pages for target in re.findall(r"\]\((?!\w+:)([^)\s#]+)", page.read_text("utf-8")))
+    link = re.compile(r"\]\((?!\w+:)([^)\s#]+)")
+    found = ((page, target) for page in pages for target in link.findall(page.read_text("utf-8")))
     return [f"{page.relative_to(ROOT)}: {target}" for page, target in found if not (page.parent / target).exists()]
 
 
