@@ -18,7 +18,8 @@ constexpr int edge = 16;          // threads of a block along both
 constexpr int own = tile / edge;  // products of a thread along both
 constexpr int step = 16;          // values of a row in shared memory at a time
 constexpr int pitch = tile + 1;   // of a value in shared memory: no two lanes write to one bank
-constexpr int listed_max = 256;   // rows listed for a query; where they do not suffice, all rows get their d2
+constexpr int panel = step * pitch;
+constexpr int listed_max = 256;  // rows listed for a query; where they do not suffice, all rows get their d2
 
 // Scratch memory. Bounds are integers with the order of the floats, for atomic minima.
 struct Scratch {
@@ -67,42 +68,50 @@ RASANT_HD void load_values(const RowSet& set, int first, int k, int thread, floa
   }
 }
 
-// Nothing is wanted of a query that is not finite: its norm is inf and its slack 0.
-RASANT_HD float limit_of(const std::uint32_t* upper, const RowTerm& query, int k) {
+// From the largest bound of a query's groups. Nothing is wanted of a query that is not finite: its norm is inf, its
+// slack 0.
+RASANT_HD float limit_of(std::uint32_t most, const RowTerm& query) {
   const float infinity = float_of(0x7F800000u);
   if (query.norm == infinity && query.slack == 0.0f) return -infinity;
-  std::uint32_t most = 0;
-  for (int i = 0; i < k; ++i) most = upper[i] > most ? upper[i] : most;
   const float bound = value_of(most);
   return bound == infinity ? infinity : bank_limit(bound, query.norm);
 }
 
+// The sums of a thread are registers only where every index is known at compile time.
+#if defined(__CUDACC__)
+#define RASANT_UNROLLED _Pragma("unroll")
+#else
+#define RASANT_UNROLLED
+#endif
+
 RASANT_KERNEL void compare_tiles(RowSet queries, RowSet bank, Scratch s, int k) {
-  RASANT_SHARED(float, query_values, step* pitch);
-  RASANT_SHARED(float, bank_values, step* pitch);
+  RASANT_SHARED(float, query_values, panel);
+  RASANT_SHARED(float, bank_values, panel);
   RASANT_SHARED(float, limits, tile);
   const int thread = static_cast<int>(threadIdx.x), tx = thread % edge, ty = thread / edge;
   const int first_query = static_cast<int>(blockIdx.x) * tile, first_row = static_cast<int>(blockIdx.y) * tile;
-  float sum[own][own] = {};
+  float sum[own * own] = {};
   for (int at = 0; at < bank.depth; at += step) {
     load_values(queries, first_query, at, thread, query_values);
     load_values(bank, first_row, at, thread, bank_values);
     gpu::barrier();
     for (int value = 0; value < step; ++value) {
       float q[own], m[own];
+      RASANT_UNROLLED
       for (int i = 0; i < own; ++i) q[i] = query_values[value * pitch + i * edge + ty];
+      RASANT_UNROLLED
       for (int j = 0; j < own; ++j) m[j] = bank_values[value * pitch + j * edge + tx];
-      for (int i = 0; i < own; ++i)
-        for (int j = 0; j < own; ++j) sum[i][j] = std::fma(q[i], m[j], sum[i][j]);
+      RASANT_UNROLLED
+      for (int n = 0; n < own * own; ++n) sum[n] = std::fma(q[n / own], m[n % own], sum[n]);
     }
     gpu::barrier();
   }
   const auto each = [&](const auto& visit) {
-    for (int i = 0; i < own; ++i)
-      for (int j = 0; j < own; ++j) {
-        const int query = first_query + i * edge + ty, row = first_row + j * edge + tx;
-        if (query < queries.count && row < bank.count) visit(query, row, sum[i][j]);
-      }
+    RASANT_UNROLLED
+    for (int n = 0; n < own * own; ++n) {
+      const int query = first_query + n / own * edge + ty, row = first_row + n % own * edge + tx;
+      if (query < queries.count && row < bank.count) visit(query, row, sum[n]);
+    }
   };
   each([&](int query, int row, float dot) {
     const float upper = bank_upper(dot, s.bank[row], s.queries[query].slack);
@@ -112,9 +121,12 @@ RASANT_KERNEL void compare_tiles(RowSet queries, RowSet bank, Scratch s, int k) 
   gpu::barrier();
   if (thread < tile && first_query + thread < queries.count) {
     std::uint32_t* const bounds = s.upper + static_cast<std::ptrdiff_t>(first_query + thread) * k;
-    std::uint32_t now[bank_max_k];  // by atomics: other blocks lower the bounds, and a cache may not know
-    for (int i = 0; i < k; ++i) now[i] = gpu::atomic_min(bounds + i, 0xFFFFFFFFu);
-    limits[thread] = limit_of(now, s.queries[first_query + thread], k);
+    std::uint32_t most = 0;
+    for (int i = 0; i < k; ++i) {  // by atomics: other blocks lower the bounds, and a cache may not know
+      const std::uint32_t bound = gpu::atomic_min(bounds + i, 0xFFFFFFFFu);
+      most = bound > most ? bound : most;
+    }
+    limits[thread] = limit_of(most, s.queries[first_query + thread]);
   }
   gpu::barrier();
   each([&](int query, int row, float dot) {
@@ -127,15 +139,14 @@ RASANT_KERNEL void compare_tiles(RowSet queries, RowSet bank, Scratch s, int k) 
   });
 }
 
-// d2 in every lane of a warp; each lane has one of the bank_lanes sums.
-RASANT_HD float direct_distance(const float* q, const float* m, int depth, int lane) {
+// One of the bank_lanes sums of d2.
+RASANT_HD double lane_sum(const float* q, const float* m, int depth, int lane) {
   double sum = 0.0;
   for (int i = lane; i < depth; i += bank_lanes) {
     const double difference = static_cast<double>(q[i]) - static_cast<double>(m[i]);
     sum += difference * difference;
   }
-  for (int half = bank_lanes / 2; half > 0; half /= 2) sum += gpu::shuffle_down(sum, half);
-  return gpu::shuffle(static_cast<float>(sum), 0);
+  return sum;
 }
 
 // A warp a query.
@@ -147,14 +158,21 @@ RASANT_KERNEL void rank_rows(RowSet queries, RowSet bank, Scratch s, int k, std:
   std::uint64_t* const best = keys + static_cast<std::ptrdiff_t>(threadIdx.x / warp) * bank_max_k;
   if (lane == 0)
     for (int i = 0; i < k; ++i) best[i] = no_neighbour();
-  const float limit = limit_of(s.upper + static_cast<std::ptrdiff_t>(query) * k, s.queries[query], k);
+  std::uint32_t most = 0;
+  for (int i = 0; i < k; ++i) {
+    const std::uint32_t bound = s.upper[static_cast<std::ptrdiff_t>(query) * k + i];
+    most = bound > most ? bound : most;
+  }
+  const float limit = limit_of(most, s.queries[query]);
   const int listed = s.listed[query];
   const bool all = listed > listed_max;
   for (int at = 0; at < (all ? bank.count : listed); ++at) {
     const std::ptrdiff_t entry = static_cast<std::ptrdiff_t>(query) * listed_max + at;
     if (!all && s.lower[entry] > limit) continue;
     const int row = all ? at : s.rows[entry];
-    const float d2 = direct_distance(queries.row(query), bank.row(row), bank.depth, lane);
+    double sum = lane_sum(queries.row(query), bank.row(row), bank.depth, lane);
+    for (int half = bank_lanes / 2; half > 0; half /= 2) sum += gpu::shuffle_down(sum, half);
+    const auto d2 = static_cast<float>(sum);
     if (lane == 0 && is_finite(d2)) insert_key(best, k, neighbour_key(d2, row));
   }
   if (lane != 0) return;

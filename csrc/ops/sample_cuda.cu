@@ -134,26 +134,17 @@ struct Selection {
   int remaining, whole;
 };
 
-// The bin of the remaining-th key, by the first warp: each lane has eight bins.
-RASANT_HD void choose_bin(const std::int32_t* bins, int lane, int shift, Selection* s) {
-  int own = 0;
-  for (int b = 0; b < 8; ++b) own += bins[8 * lane + b];
-  int before = 0;  // keys in the bins of lower lanes
-  for (int other = 0; other < warp; ++other) {
-    const int theirs = gpu::shuffle(own, other);
-    before += other < lane ? theirs : 0;
-  }
-  const int remaining = s->remaining;
-  const std::uint64_t prefix = s->prefix;
-  gpu::ballot(true);                                               // every lane has read the selection
-  if (lane == warp - 1 && before + own < remaining) s->whole = 1;  // fewer than k: all are taken
-  if (remaining <= before || remaining > before + own) return;
+// The bin of the remaining-th key, if it is one of the lane's eight, which hold `own` keys and come after `before`
+// keys.
+RASANT_HD void choose_bin(const std::int32_t* bins, int lane, int own, int before, int shift, Selection now,
+                          Selection* next) {
+  if (lane == warp - 1 && before + own < now.remaining) next->whole = 1;  // fewer than k: all are taken
+  if (now.remaining <= before || now.remaining > before + own) return;
   int bin = 8 * lane;
-  for (; remaining > before + bins[bin]; ++bin) before += bins[bin];
-  s->prefix = prefix | static_cast<std::uint64_t>(bin) << shift;
-  s->limit = s->prefix | ((std::uint64_t{1} << shift) - 1);
-  s->remaining = remaining - before;
-  s->whole = bins[bin] == remaining - before;
+  for (; now.remaining > before + bins[bin]; ++bin) before += bins[bin];
+  const std::uint64_t prefix = now.prefix | static_cast<std::uint64_t>(bin) << shift;
+  const int remaining = now.remaining - before;
+  *next = {prefix, prefix | ((std::uint64_t{1} << shift) - 1), remaining, bins[bin] == remaining ? 1 : 0};
 }
 
 // A block a query; keys has room for the power of two `room` >= k.
@@ -175,15 +166,23 @@ RASANT_KERNEL void find_neighbours(PointSet queries, PointSet points, int k, int
   for (int shift = 48; shift >= 0 && selection->whole == 0; shift -= 8) {
     for (int b = thread; b < 256; b += threads) bins[b] = 0;
     gpu::barrier();
-    const std::uint64_t prefix = selection->prefix;
+    const Selection now = *selection;
     for (int i = thread; i < count; i += threads) {
       if (!is_usable(points, i)) continue;
       const std::uint64_t key = selection_key(squared_distance(point_at(points, i), query), i);
-      if (shift == 48 || (key ^ prefix) >> (shift + 8) == 0)
+      if (shift == 48 || (key ^ now.prefix) >> (shift + 8) == 0)
         gpu::atomic_add(bins + static_cast<int>(key >> shift & 255u), 1);
     }
     gpu::barrier();
-    if (thread < warp) choose_bin(bins, thread, shift, selection);
+    if (thread < warp) {
+      int in_lane = 0, before = 0;
+      for (int b = 0; b < 8; ++b) in_lane += bins[8 * thread + b];
+      for (int other = 0; other < warp; ++other) {
+        const int theirs = gpu::shuffle(in_lane, other);
+        before += other < thread ? theirs : 0;
+      }
+      choose_bin(bins, thread, in_lane, before, shift, now, selection);
+    }
     gpu::barrier();
   }
   const std::uint64_t limit = selection->limit;
