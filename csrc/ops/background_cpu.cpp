@@ -28,6 +28,12 @@ struct Points {
     const auto i = static_cast<std::size_t>(count++);
     x[i] = px, y[i] = py, z[i] = pz;
   }
+  // Kept only where `valid`, without a branch that holes would make the processor miss.
+  void put(float px, float py, float pz, bool valid) {
+    const auto i = static_cast<std::size_t>(count);
+    x[i] = px, y[i] = py, z[i] = pz;
+    count += valid;
+  }
   int close() {
     const int padded = (count + 15) / 16 * 16;
     for (auto i = static_cast<std::size_t>(count); i < static_cast<std::size_t>(padded); ++i)
@@ -46,9 +52,8 @@ void collect_border(ImageView<const float> depth, const Pinhole& camera, const B
     const bool whole = y < edge || y >= h - edge || w <= 2 * edge;
     for (int x = 0; x < w; ++x) {
       if (!whole && x == edge) x = w - edge;
-      if (!is_valid_depth(row[x])) continue;
       const BorderPoint point = to_point.point(y, x, row[x]);
-      points.add(point.x, point.y, point.z);
+      points.put(point.x, point.y, point.z, is_valid_depth(row[x]));
     }
   }
 }
