@@ -15,7 +15,7 @@ BUILD := --config-settings=cmake.define.RASANT_EMU=ON \
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench wheel sanitize cuda-check docs clean
+.PHONY: help demo test lint bench wheel sanitize cuda-check neon-check docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -53,6 +53,11 @@ sanitize: $(VENV)/installed.stamp  ## the native tests under AddressSanitizer an
 
 cuda-check: $(VENV)/installed.stamp  ## compile the kernels for every GPU architecture, and list what the library holds
 	$(BIN)/python tests/native/cuda_check.py
+
+neon-check:  ## compile every operation for aarch64 with NEON; needs the package g++-aarch64-linux-gnu
+	@for source in csrc/ops/*_cpu.cpp csrc/emu/fiber.cpp; do echo $$source; \
+	  aarch64-linux-gnu-g++ -std=c++17 -O3 -march=armv8.2-a -Wall -Wextra -Wpedantic -Werror -ffp-contract=off \
+	    -fno-math-errno -fno-trapping-math -Icsrc -c $$source -o /dev/null || exit 1; done
 
 docs: $(VENV)/installed.stamp  ## write docs/reference from the source, and check every link
 	$(BIN)/python docs/reference/make.py

@@ -22,7 +22,7 @@ def architectures(library: str | Path) -> dict[str, list[str]]:
     data = Path(library).read_bytes()
     found: dict[str, set[tuple[int, str]]] = {}
     place = data.find(MAGIC)
-    while place >= 0:
+    while 0 <= place <= len(data) - CONTAINER.size:
         _, _, header, size = CONTAINER.unpack_from(data, place)
         at, end = place + header, min(place + header + size, len(data) - ENTRY.size)
         while at < end:
