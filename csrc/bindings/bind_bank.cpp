@@ -38,4 +38,8 @@ void nearest_rows(const Array& queries, const Array& bank, const Array& out_indi
 }  // namespace
 }  // namespace rasant
 
-void bind_bank(pybind11::module_& m) { m.def("nearest_rows", &rasant::nearest_rows); }
+void bind_bank(pybind11::module_& m) {
+  namespace py = pybind11;
+  m.def("nearest_rows", &rasant::nearest_rows, py::arg("queries"), py::arg("bank"), py::arg("out_indices"),
+        py::arg("out_squared"), py::arg("threads"), py::arg("stream") = py::none());
+}

@@ -119,6 +119,10 @@ py::array_t<std::int32_t> skew_kernel_image(double sigma, double skew_y, double 
 }  // namespace rasant
 
 void bind_defect(pybind11::module_& m) {
-  m.def("apply_defect", &rasant::apply_defect);
+  namespace py = pybind11;
+  m.def("apply_defect", &rasant::apply_defect, py::arg("field"), py::arg("support"), py::arg("foreground"),
+        py::arg("depth"), py::arg("relief"), py::arg("color"), py::arg("texture"), py::arg("out_depth"),
+        py::arg("out_color"), py::arg("out_mask"), py::arg("source"), py::arg("rule"), py::arg("add"),
+        py::arg("numbers"), py::arg("threads"), py::arg("stream") = py::none());
   m.def("skew_kernel", &rasant::skew_kernel_image);
 }

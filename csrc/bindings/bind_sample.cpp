@@ -68,6 +68,9 @@ void nearest_neighbours(const Array& queries, const Array& points, const Mask& v
 }  // namespace rasant
 
 void bind_sample(pybind11::module_& m) {
-  m.def("farthest_points", &rasant::farthest_points);
-  m.def("nearest_neighbours", &rasant::nearest_neighbours);
+  namespace py = pybind11;
+  m.def("farthest_points", &rasant::farthest_points, py::arg("points"), py::arg("valid"), py::arg("start"),
+        py::arg("out"), py::arg("stream") = py::none());
+  m.def("nearest_neighbours", &rasant::nearest_neighbours, py::arg("queries"), py::arg("points"), py::arg("valid"),
+        py::arg("out_indices"), py::arg("out_squared"), py::arg("threads"), py::arg("stream") = py::none());
 }
