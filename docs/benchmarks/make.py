@@ -50,7 +50,8 @@ def machine() -> dict[str, Any]:
     text = flags.read_text(encoding="utf-8") if flags.exists() else ""
     wide = "AVX-512" if " avx512f" in text else "AVX2" if " avx2" in text else platform.machine()
     return {
-        "processor": processor(), "cores": os.cpu_count(), "vectors": wide, "system": f"{platform.system()} {platform.machine()}",
+        "processor": processor(), "cores": os.cpu_count(), "vectors": wide,
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(), "numpy": np.__version__, "opencv": cv2.__version__,
         "date": date.today().isoformat(), "load": round(os.getloadavg()[0], 2),
     }  # fmt: skip
