@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from rasant import _native
 from rasant.errors import ConfigError, ShapeError
-from rasant.ops.device import empty, native_for, output, to_device
+from rasant.ops.device import empty, native_for, output, require_size, to_device
 from rasant.types import Intrinsics
 
 __all__ = ["AlignPlan", "align_color", "align_depth", "lens_rays"]
@@ -116,8 +116,7 @@ def align_depth(
     Raises ShapeError and DtypeError for wrong arrays.
     """
     native = native_for(device)
-    seen: FloatImage = output(out, plan.color_size, np.float32, device)
-    _require_size(seen, plan.color_size, "out")
+    seen: FloatImage = output(out, plan.color_size, np.float32, device, "out")
     rays, footprint = plan.tables(device)
     native.align_depth(depth, rays, footprint, plan.lens, plan.pose, plan.margin_px, seen, threads, stream)
     return seen
@@ -154,7 +153,7 @@ def align_color(
         seen = align_depth(depth, plan, out=plan.seen(device), threads=threads, device=device, stream=stream)
     taken: ColorImage = output(out, (*plan.depth_size, 3), np.uint8, device)
     valid: Mask = output(out_valid, plan.depth_size, np.bool_, device)
-    _require_size(color, (*plan.color_size, 3), "color")
+    require_size(color, (*plan.color_size, 3), "color")
     native.align_color(
         color, depth, seen, plan.tables(device)[0], plan.lens, plan.pose, step, interpolation == "bilinear", taken,
         valid, threads, stream,
@@ -177,8 +176,3 @@ def _rigid(color_from_depth: npt.ArrayLike) -> Numbers:
     if not (np.isfinite(matrix).all() and proper):
         raise ConfigError("color_from_depth must be a finite rigid motion [R | t] with R a rotation; check its layout")
     return tuple(float(value) for value in matrix[:3].ravel())
-
-
-def _require_size(array: Any, size: tuple[int, ...], name: str) -> None:
-    if tuple(array.shape) != size:
-        raise ShapeError(f"{name} must have the plan's shape {size}, got {tuple(array.shape)}; allocate it so")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rasant.errors import ConfigError, ShapeError
+from rasant.errors import ConfigError
 from rasant.ops.device import native_for, output
 
 __all__ = ["MAX_ROWS", "nearest_rows"]
@@ -49,10 +49,7 @@ def nearest_rows(
     if not 1 <= k <= MAX_ROWS:
         raise ConfigError(f"k must be 1..{MAX_ROWS}, got {k}; ask for fewer rows")
     shape = (*queries.shape[:1], k)
-    indices: Indices = output(out_indices, shape, np.int32, device)
-    squared: Rows = output(out_squared, shape, np.float32, device)
-    for array in (indices, squared):
-        if array.shape != shape:
-            raise ShapeError(f"out_indices and out_squared must be {shape}, got {array.shape}; allocate them so")
+    indices: Indices = output(out_indices, shape, np.int32, device, "out_indices")
+    squared: Rows = output(out_squared, shape, np.float32, device, "out_squared")
     native.nearest_rows(queries, bank, indices, squared, threads, stream)
     return indices, squared

@@ -25,11 +25,11 @@ import numpy.typing as npt
 
 from rasant import _native
 from rasant._native import DeviceArray, Event, Stream
-from rasant.errors import ConfigError, DeviceUnavailable
+from rasant.errors import ConfigError, DeviceUnavailable, ShapeError
 
 __all__ = [
     "DeviceArray", "Event", "Stream", "device_status", "empty", "from_dlpack", "native_for", "output", "require_cpu",
-    "to_device", "to_host", "wait",
+    "require_size", "to_device", "to_host", "wait",
 ]  # fmt: skip
 
 MODULES = {"cpu": "rasant._native", "cuda": "rasant._native", "emu": "rasant._emu"}
@@ -64,13 +64,24 @@ def device_status() -> dict[str, Any]:
     return _native.device_status()
 
 
-def output(out: Any, shape: Sequence[int], dtype: npt.DTypeLike, device: str) -> Any:
-    """Returns `out`, or a new array of `device` where it is None. The native side checks dtype, shape and order."""
+def output(out: Any, shape: Sequence[int], dtype: npt.DTypeLike, device: str, name: str = "") -> Any:
+    """Returns `out`, or a new array of `device` where it is None. The native side checks dtype, shape and order.
+
+    name: of the argument; given where the native side takes a size from `out`, so that a wrong shape is refused here.
+    """
     if out is None:
         return empty(shape, dtype, device=device)
     if device == "cpu" and not isinstance(out, np.ndarray):
         raise ConfigError(f"out must be a numpy array or None, got {type(out).__name__}; allocate it with numpy.empty")
+    if name:
+        require_size(out, tuple(shape), name)
     return out
+
+
+def require_size(array: Any, shape: tuple[int, ...], name: str) -> None:
+    """Refuses an array of another shape (`ShapeError`)."""
+    if tuple(array.shape) != shape:
+        raise ShapeError(f"{name} must be {shape}, got {tuple(array.shape)}; allocate it so")
 
 
 def empty(shape: Sequence[int], dtype: npt.DTypeLike, *, device: str = "cuda", memory: Memory = "device") -> Any:

@@ -75,9 +75,7 @@ def perlin_mask(
     Raises ConfigError for another mode or a negative threshold, ShapeError and DtypeError for wrong arrays.
     """
     native = native_for(device)
-    mask: npt.NDArray[np.int8] = output(out, field.shape, np.int8, device)
-    if mask.shape != field.shape:
-        raise ShapeError(f"out must have the shape of field {field.shape}, got {mask.shape}; allocate it so")
+    mask: npt.NDArray[np.int8] = output(out, field.shape, np.int8, device, "out")
     limits = np.array(threshold, np.float32, ndmin=1)
     native.perlin_mask(field, limits, mode, mask, threads, stream)
     return mask

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rasant.errors import ConfigError, ShapeError
+from rasant.errors import ConfigError
 from rasant.ops.device import native_for, output
 
 __all__ = ["MAX_NEIGHBOURS", "farthest_points", "nearest_neighbours"]
@@ -46,9 +46,7 @@ def farthest_points(
     native = native_for(device)
     if count < 1:
         raise ConfigError(f"count must be at least 1, got {count}; 1024 is usual")
-    picked: Indices = output(out, (count,), np.int32, device)
-    if picked.shape != (count,):
-        raise ShapeError(f"out must be ({count},) for count {count}, got {picked.shape}; allocate it so")
+    picked: Indices = output(out, (count,), np.int32, device, "out")
     native.farthest_points(points, valid, start, picked, stream)
     return picked
 
@@ -82,10 +80,7 @@ def nearest_neighbours(
     if not 1 <= k <= MAX_NEIGHBOURS:
         raise ConfigError(f"k must be 1..{MAX_NEIGHBOURS}, got {k}; ask for fewer neighbours")
     shape = (*queries.shape[:1], k)
-    indices: Indices = output(out_indices, shape, np.int32, device)
-    squared: Points = output(out_squared, shape, np.float32, device)
-    for array in (indices, squared):
-        if array.shape != shape:
-            raise ShapeError(f"out_indices and out_squared must be {shape}, got {array.shape}; allocate them so")
+    indices: Indices = output(out_indices, shape, np.int32, device, "out_indices")
+    squared: Points = output(out_squared, shape, np.float32, device, "out_squared")
     native.nearest_neighbours(queries, points, valid, indices, squared, threads, stream)
     return indices, squared
