@@ -88,7 +88,7 @@ def row_line(row: dict[str, Any]) -> str:
 
 
 def page(found: dict[str, Any]) -> str:
-    """Markdown of benchmarks.md: the text of template.md with tables and machine set in."""
+    """Markdown of benchmarks.md: the text of template.txt with tables and machine set in."""
     m = found["machine"]
     where = (
         f"{m['processor']}, {m['cores']} cores, {m['vectors']}, {m['system']}, Python {m['python']}, numpy "
