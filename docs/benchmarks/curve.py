@@ -83,11 +83,12 @@ def curve_svg(curves: Sequence[Curve]) -> str:
     start = 10.0**low * 1.2
     ideal = f"M{x(SIDES[0]):.1f} {y(start):.1f}L{x(SIDES[-1]):.1f} {y(start * (SIDES[-1] / SIDES[0]) ** 2):.1f}"
     parts.append(f'<path d="{ideal}" stroke="#000000" stroke-dasharray="6 5" fill="none"/>')
-    label_at = math.inf
-    for i, curve in enumerate(sorted(curves, key=lambda curve: curve.ms[-1])):
+    label_at = -math.inf
+    for i, curve in enumerate(sorted(curves, key=lambda curve: curve.ms[-1], reverse=True)):
         color = COLORS[i % len(COLORS)]
         points = "L".join(f"{x(side):.1f} {y(ms):.1f}" for side, ms in zip(SIDES, curve.ms, strict=True))
-        label_at = min(y(curve.ms[-1]) + 4, label_at - 14)
+        # At the end of its line, and below the label before: downwards there is room for all.
+        label_at = max(y(curve.ms[-1]) + 4, label_at + 14)
         parts.append(f'<path d="M{points}" stroke="{color}" stroke-width="2" fill="none"/>')
         parts.append(f'<text x="{WIDTH - RIGHT + 10}" y="{label_at:.1f}" fill="{color}">{curve.name}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
