@@ -50,7 +50,7 @@ RASANT_INLINE void tally_block(const float* __restrict value, int count, const U
   }
   tally.low = lowest;
   tally.high = highest;
-  tally.sum += (std::int64_t{high_sum} << 15) + low_sum;
+  tally.sum += std::int64_t{high_sum} * 32768 + low_sum;  // a negative number must not be shifted to the left
   tally.count += n;
 }
 
