@@ -16,7 +16,11 @@
     ├── CheckpointError        (ValueError)        E_CHECKPOINT   a safetensors file is damaged or does not fit
     ├── ThresholdError         (ValueError)        E_THRESHOLD    a threshold would pass or reject everything
     ├── EngineError            (RuntimeError)      E_ENGINE       an inference engine failed
-    │   └── EngineUnavailable                      E_ENGINE_UNAVAILABLE
+    │   ├── EngineUnavailable                      E_ENGINE_UNAVAILABLE
+    │   ├── EngineTimeout      (TimeoutError)      E_ENGINE_TIMEOUT  a run takes longer than allowed; it still runs
+    │   ├── EngineLost                             E_ENGINE_LOST  its device is gone or out of memory; open it again
+    │   ├── PlanError                              E_PLAN         no compiled engine that fits this machine and bundle
+    │   └── CertificateError                       E_CERTIFICATE  it answers otherwise than the bundle certifies
     └── SourceError            (OSError)           E_SOURCE       frames cannot be had
         ├── SourceTimeout      (TimeoutError)      E_TIMEOUT      no frame in time; trying again makes sense
         ├── SourceDisconnected (ConnectionError)   E_DISCONNECTED the device is gone; open it again
@@ -32,6 +36,7 @@ from typing import ClassVar
 __all__ = [
     "BackgroundError",
     "BundleError",
+    "CertificateError",
     "CheckpointError",
     "ConfigError",
     "DeviceFailed",
@@ -39,12 +44,15 @@ __all__ = [
     "DtypeError",
     "EndOfStream",
     "EngineError",
+    "EngineLost",
+    "EngineTimeout",
     "EngineUnavailable",
     "FrameError",
     "FrameRefused",
     "IntegrityError",
     "ManifestError",
     "ModelError",
+    "PlanError",
     "RasantError",
     "ShapeError",
     "SourceDisconnected",
@@ -149,6 +157,33 @@ class EngineUnavailable(EngineError):
     """The asked engine or provider is not installed, or not really in use."""
 
     code = "E_ENGINE_UNAVAILABLE"
+
+
+class EngineTimeout(EngineError, TimeoutError):
+    """A run takes longer than the caller wants to wait. It goes on; wait again, or close the engine."""
+
+    code = "E_ENGINE_TIMEOUT"
+
+
+class EngineLost(EngineError):
+    """The device of an engine is gone, failed or is out of memory; the engine has to be opened again."""
+
+    code = "E_ENGINE_LOST"
+
+
+class PlanError(EngineError):
+    """There is no compiled engine for this bundle on this machine, or the one there is damaged or of another machine.
+
+    `rasant build` makes one; nothing else does, since it takes minutes.
+    """
+
+    code = "E_PLAN"
+
+
+class CertificateError(EngineError):
+    """An engine's answers on the golden frames differ from the reference by more than the bundle certifies."""
+
+    code = "E_CERTIFICATE"
 
 
 class SourceError(RasantError, OSError):

@@ -18,6 +18,7 @@ import pytest
 from rasant.engines import ENGINES, EngineInfo, Probe, open_engine, probe_engines
 from rasant.engines import onnxruntime as engine_module
 from rasant.engines.onnxruntime import OnnxRuntimeEngine
+from rasant.engines.openvino import OpenVinoEngine
 from rasant.errors import ConfigError, EngineError, EngineUnavailable
 from tiny_bundle import tiny_model
 
@@ -192,7 +193,7 @@ def test_two_threads_on_one_engine_are_told_apart() -> None:
     thread = threading.Thread(target=engine.infer)
     thread.start()
     assert session.entered.wait(10)
-    with pytest.raises(EngineError, match="another thread"):
+    with pytest.raises(EngineError, match="another run"):
         engine.infer()
     session.leave.set()
     thread.join(10)
@@ -209,7 +210,7 @@ def test_a_forked_child_is_told_to_open_its_own(monkeypatch: pytest.MonkeyPatch)
 
 def test_probing_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing or broken package is a reason, not an exception; "auto" then lists the reasons."""
-    assert probe_engines() == {"onnxruntime": Probe(True, version=onnxruntime.__version__)}
+    assert probe_engines()["onnxruntime"] == Probe(True, version=onnxruntime.__version__)
     for failure in (ImportError("no module"), OSError("libfoo.so: cannot open"), SystemError("broken")):
 
         def fail(name: str, failure: Exception = failure) -> Any:
@@ -219,7 +220,8 @@ def test_probing_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
         probe = OnnxRuntimeEngine.probe()
         assert not probe.available and str(failure) in probe.reason
     monkeypatch.undo()
-    monkeypatch.setattr(OnnxRuntimeEngine, "probe", classmethod(lambda cls: Probe(False, "on strike")))
+    for kind in (OnnxRuntimeEngine, OpenVinoEngine):
+        monkeypatch.setattr(kind, "probe", classmethod(lambda cls: Probe(False, "on strike")))
     with pytest.raises(EngineUnavailable, match="onnxruntime: on strike"):
         open_engine("auto", tiny_model())
 

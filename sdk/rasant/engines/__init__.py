@@ -4,15 +4,26 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
-from rasant.engines.base import Engine, EngineInfo, Probe
+from rasant.engines.base import Engine, EngineInfo, LayerTime, Probe, Slot
 from rasant.errors import ConfigError, EngineUnavailable
 
-__all__ = ["ENGINES", "Engine", "EngineInfo", "Probe", "open_engine", "probe_engines"]
+__all__ = [
+    "ENGINES", "Engine", "EngineInfo", "LayerTime", "Probe", "Slot", "choose_engine", "open_engine", "probe_engines",
+]  # fmt: skip
 
-# Name -> where the class is; "auto" takes the first that is available.
-ENGINES = {"onnxruntime": "rasant.engines.onnxruntime:OnnxRuntimeEngine"}
+# Name -> where the class is, fastest first: "auto" goes through them in this order.
+ENGINES = {
+    "openvino": "rasant.engines.openvino:OpenVinoEngine",
+    "onnxruntime": "rasant.engines.onnxruntime:OnnxRuntimeEngine",
+}
+DEFAULT = "onnxruntime"  # what "auto" takes where nothing is certified
+# Engines that "auto" considers for each kind of device.
+_OF_DEVICE = {"cpu": ("openvino", "onnxruntime"), "cuda": ("tensorrt", "onnxruntime")}
 
 
 def open_engine(
@@ -23,28 +34,54 @@ def open_engine(
     device: str = "cpu",
     threads: int = 0,
     allow_fallback: bool = False,
+    slots: int = 1,
+    cache: Path | None = None,
+    certified: Collection[str] = (),
 ) -> Engine:
     """Open a graph that `rasant.read_bundle` has checked; no other bytes may reach a runtime.
 
-    name: "auto" or one of ENGINES. precision: of the graph, as the manifest says it. device: "cpu", "cuda" or "cuda:N".
-    threads: 0 leaves the number to the runtime. allow_fallback: accept the CPU where the device is not to be had.
+    name: "auto" or one of ENGINES. precision: of the graph, as the manifest says it. device: "cpu", "cuda", "cuda:N" or
+    what else the engine knows. threads: 0 leaves the number to the runtime. allow_fallback: accept the CPU where the
+    device is not to be had. slots: runs that may be in flight. cache: folder for what an engine compiles; None is the
+    engine's own choice. certified: engines that the bundle has a certificate for, see `choose_engine`.
 
-    Raises ConfigError for an unknown name, device or number of threads; EngineUnavailable where the runtime or device
-    is not to be had; EngineError where the runtime refuses the graph.
+    Raises ConfigError for an unknown name, device or number; EngineUnavailable where the runtime or device is not to be
+    had; EngineError where the runtime refuses the graph.
     """
     if name != "auto" and name not in ENGINES:
         raise ConfigError(f'engine must be "auto" or one of {sorted(ENGINES)}, got {name!r}')
-    if name != "auto":
-        kind = _load(name)
-    else:
-        reasons = {known: _load(known).probe() for known in ENGINES}
-        usable = [known for known, probe in reasons.items() if probe.available]
-        if not usable:
-            told = "; ".join(f"{known}: {probe.reason}" for known, probe in reasons.items())
-            raise EngineUnavailable(f"no inference engine can be used here: {told}")
-        kind = _load(usable[0])
-    opened = kind(model, precision=precision, device=device, threads=threads, allow_fallback=allow_fallback)
+    chosen, why = (name, "") if name != "auto" else choose_engine(certified, device)
+    opened = _load(chosen)(
+        model, precision=precision, device=device, threads=threads, allow_fallback=allow_fallback, slots=slots,
+        cache=cache,
+    )  # fmt: skip
+    if why:
+        opened.info = replace(opened.info, notes=(*opened.info.notes, why))
     return cast("Engine", opened)
+
+
+def choose_engine(certified: Collection[str], device: str = "cpu") -> tuple[str, str]:
+    """What "auto" means here: (name, why).
+
+    The fastest engine that is installed, knows the device and holds a certificate of the bundle; where none does,
+    ONNX Runtime. Raises EngineUnavailable where no engine can be used.
+    """
+    candidates = _OF_DEVICE.get(device.partition(":")[0], (DEFAULT,))
+    probes = {known: _load(known).probe() for known in ENGINES if known in candidates}
+    usable = [known for known, probe in probes.items() if probe.available]
+    passed_over = [
+        f"{known}: {'not certified by the bundle' if probe.available else probe.reason}"
+        for known, probe in probes.items()
+        if not (probe.available and known in certified)
+    ]
+    for known in usable:
+        if known in certified:
+            return known, f"auto: {known}, the fastest of the certified engines that are here"
+    told = "; ".join(passed_over)
+    if not usable:
+        raise EngineUnavailable(f"no inference engine can be used here: {told}")
+    chosen = DEFAULT if DEFAULT in usable else usable[0]
+    return chosen, f"auto: {chosen}, since the bundle certifies no engine that is here ({told}); see `rasant certify`"
 
 
 def probe_engines() -> dict[str, Probe]:

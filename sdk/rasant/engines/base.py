@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Engine", "EngineInfo", "Probe"]
+from rasant.errors import ConfigError
+
+__all__ = ["Buffers", "Engine", "EngineInfo", "LayerTime", "Probe", "Slot", "require_counts"]
+
+Buffers = Mapping[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,8 @@ class EngineInfo:
     """What really runs, as the runtime itself tells it.
 
     provider: the execution provider in use, not the one asked for. precision: "fp32", "fp16" or "int8", a property of
-    the graph. device: "cpu" or "cuda:N". fallback: True if the asked device was not to be had and the caller allowed
-    another; `notes` then say why.
+    the graph. device: "cpu", "cuda:N" or what else the engine names. fallback: True if the asked device was not to be
+    had and the caller allowed another; `notes` then say why. open_s: seconds it took to open or compile the graph.
     """
 
     name: str
@@ -39,37 +43,79 @@ class EngineInfo:
     device: str
     notes: tuple[str, ...] = ()
     fallback: bool = False
+    open_s: float = field(default=0.0, compare=False)
 
     def __str__(self) -> str:
         return f"{self.name} {self.version} {self.provider}"
 
 
+class Slot(NamedTuple):
+    """The buffers of one run: name -> C-contiguous float32 array, the same for the engine's whole life."""
+
+    inputs: Buffers
+    outputs: Buffers
+
+
+class LayerTime(NamedTuple):
+    """What one layer took. kind: the operator, or what the runtime fused it into. ms: mean of the profiled runs."""
+
+    name: str
+    kind: str
+    ms: float
+
+
 class Engine(Protocol):
     """One open graph.
 
-    `inputs` and `outputs` map names to C-contiguous float32 arrays that stay the same for the engine's whole life:
-    write into the inputs, call `infer`, read the outputs before the next call. One thread at a time.
+    Write into `inputs`, call `infer`, read `outputs` before the next call. With several slots a run may be in flight
+    while the next frame is prepared: write into `slots[i].inputs`, `submit(i)`, later `wait(i)`, read
+    `slots[i].outputs`. `inputs` and `outputs` are those of slot 0. One thread at a time.
     """
 
     info: EngineInfo
-    inputs: Mapping[str, npt.NDArray[np.float32]]
-    outputs: Mapping[str, npt.NDArray[np.float32]]
+    slots: tuple[Slot, ...]
 
     @classmethod
     def probe(cls) -> Probe:
         """Whether this engine can be used here. Never raises."""
         ...
 
+    @property
+    def inputs(self) -> Buffers:
+        """Inputs of slot 0."""
+        ...
+
+    @property
+    def outputs(self) -> Buffers:
+        """Outputs of slot 0."""
+        ...
+
     def infer(self) -> None:
-        """Run the graph on `inputs` and write `outputs`. Raises EngineError."""
+        """Run the graph on the inputs of slot 0 and write its outputs. Raises EngineError."""
+        ...
+
+    def submit(self, slot: int = 0) -> None:
+        """Start a run on a slot and return at once. Raises EngineError where the slot still runs."""
+        ...
+
+    def wait(self, slot: int = 0, timeout_s: float | None = None) -> None:
+        """Wait for the run of a slot; its outputs are valid afterwards.
+
+        Raises EngineTimeout where it takes longer (the slot stays busy: wait again), EngineError where the run failed
+        or none was submitted.
+        """
         ...
 
     def warmup(self, runs: int = 2) -> None:
-        """Run on zeros, so that the first real frame does not pay for lazy initialisation. Raises EngineError."""
+        """Run every slot on zeros, so that the first real frame does not pay for initialisation. Raises EngineError."""
+        ...
+
+    def profile(self, runs: int = 10) -> tuple[LayerTime, ...]:
+        """Time of each layer on what stands in slot 0, slowest first. Opens the graph once more. Raises EngineError."""
         ...
 
     def close(self) -> None:
-        """Free the runtime's memory. `infer` raises from then on; closing twice is fine."""
+        """Wait for what runs, and free the runtime's memory. All else raises from then on; closing twice is fine."""
         ...
 
     def __enter__(self) -> Engine: ...
@@ -77,3 +123,11 @@ class Engine(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+def require_counts(threads: int, slots: int) -> None:
+    """What every engine asks of these two. Raises ConfigError."""
+    if threads < 0:
+        raise ConfigError(f"threads must be 0 (the runtime decides) or more, got {threads}")
+    if slots < 1:
+        raise ConfigError(f"slots must be 1 or more, got {slots}; each holds the buffers of one run in flight")
