@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from rasant.errors import ConfigError, FrameError, ThresholdError
 from rasant.preprocess import MODALITIES, PreprocessParams
+from rasant.tiles import TileParams, lay_tiles
 from rasant.verdict import CameraBinding, Limits
 
 if TYPE_CHECKING:
     from rasant.bundle import Bundle
-    from rasant.bundle.manifest import Attribution
+    from rasant.bundle.manifest import Attribution, Manifest
     from rasant.station import Station
 
 __all__ = ["Settings", "highest_score", "resolve"]
@@ -32,6 +33,7 @@ class Settings:
     threshold: on the pooled map, or None where the bundle has none yet.
     ignore: (h, w) bool at network resolution, True = never scored, or None.
     levels: reconstruction residual of each modality on good parts, (mean, std).
+    tiles: how a network that is smaller than `preprocess.size` is run over the prepared image, or None.
     """
 
     preprocess: PreprocessParams
@@ -44,6 +46,7 @@ class Settings:
     foreground_dilate_px: int = 0
     levels: dict[str, tuple[float, float]] = field(default_factory=dict)
     max_regions: int = 64
+    tiles: TileParams | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -55,12 +58,13 @@ def resolve(bundle: Bundle, station: Station, *, require_threshold: bool = True)
     """The settings of a bundle at a station.
 
     Raises ThresholdError where the threshold is missing (unless `require_threshold` is False) or would pass or reject
-    everything, ConfigError where the station's region or mask does not fit the camera or the bundle's mask.
+    everything, ConfigError where the station's region or mask does not fit the camera, the bundle's mask or its tiles.
     """
     m = bundle.manifest
-    params = m.preprocess.to_params()
-    if station.roi is not None:
-        params = replace(params, roi=station.roi)
+    params = _params(m, station)
+    tiles = None if m.tiles is None else m.tiles.to_params()
+    if tiles is not None:
+        lay_tiles(params.size, tiles)
     frame_size = None if m.camera is None else (m.camera.height, m.camera.width)
     if params.roi is not None and frame_size is not None:
         x, y, width, height = params.roi
@@ -80,7 +84,7 @@ def resolve(bundle: Bundle, station: Station, *, require_threshold: bool = True)
     )
     return Settings(
         preprocess=params,
-        threshold=_threshold(bundle, station, ignore, require_threshold),
+        threshold=_threshold(bundle, station, params.size, ignore, require_threshold),
         kernel=m.postprocess.kernel,
         limits=station.limits(limits),
         camera=CameraBinding() if m.camera is None else
@@ -89,6 +93,7 @@ def resolve(bundle: Bundle, station: Station, *, require_threshold: bool = True)
         mask_to_foreground=m.postprocess.mask_to_foreground,
         foreground_dilate_px=m.postprocess.foreground_dilate_px,
         levels=_levels(m.attribution),
+        tiles=tiles,
     )
 
 
@@ -103,13 +108,27 @@ def highest_score(size: tuple[int, int], kernel: int, ignore: Mask | None = None
     return float((mean * scored).max())
 
 
-def _threshold(bundle: Bundle, station: Station, ignore: Mask | None, required: bool) -> float | None:
+def _params(manifest: Manifest, station: Station) -> PreprocessParams:
+    """The bundle's, with the station's region. Tiles keep their scale: another region makes another image size."""
+    params = manifest.preprocess.to_params()
+    if station.roi is None:
+        return params
+    size = params.size
+    if manifest.tiles is not None and manifest.region_size is not None:
+        rows, cols = manifest.region_size
+        size = (max(1, round(size[0] / rows * station.roi[3])), max(1, round(size[1] / cols * station.roi[2])))
+    return replace(params, roi=station.roi, size=size)
+
+
+def _threshold(
+    bundle: Bundle, station: Station, size: tuple[int, int], ignore: Mask | None, required: bool
+) -> float | None:
     from rasant.bundle.manifest import check_threshold
 
     threshold = station.threshold if station.threshold is not None else bundle.manifest.decision.threshold
     if threshold is not None:
         check_threshold(threshold, bundle.manifest.postprocess.score_range)
-        highest = highest_score(bundle.manifest.preprocess.size, bundle.manifest.postprocess.kernel, ignore)
+        highest = highest_score(size, bundle.manifest.postprocess.kernel, ignore)
         if threshold >= highest:
             raise ThresholdError(
                 f"{threshold} would pass everything: with this map size, kernel and ignore mask a score reaches at "

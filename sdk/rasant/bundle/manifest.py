@@ -26,8 +26,9 @@ from pydantic import (
     model_validator,
 )
 
-from rasant.bundle.preprocess_schema import Preprocess
+from rasant.bundle.preprocess_schema import Preprocess, Tiles
 from rasant.errors import ManifestError, ThresholdError
+from rasant.tiles import lay_tiles
 
 __all__ = [
     "MANIFEST_BYTES_MAX",
@@ -46,6 +47,7 @@ __all__ = [
     "Postprocess",
     "Preprocess",
     "TensorSpec",
+    "Tiles",
     "Training",
     "Validity",
     "check_threshold",
@@ -235,6 +237,7 @@ class Manifest(_Strict):
     graphs: Annotated[dict[Name, GraphSpec], AfterValidator(_sorted), Field(max_length=8)]
     files: Annotated[dict[FileName, FileEntry], AfterValidator(_sorted), Field(max_length=64)]
     preprocess: Preprocess
+    tiles: Tiles | None = None
     postprocess: Postprocess = Postprocess()
     decision: Decision = Decision()
     validity: Validity = Validity()
@@ -249,6 +252,13 @@ class Manifest(_Strict):
     def detector(self) -> GraphSpec:
         """The graph that is run on every frame."""
         return self.graphs["detector"]
+
+    @property
+    def region_size(self) -> tuple[int, int] | None:
+        """(rows, cols) of the region of interest, else of the camera's frame; None where neither is stated."""
+        if self.preprocess.roi is not None:
+            return self.preprocess.roi[3], self.preprocess.roi[2]
+        return None if self.camera is None else (self.camera.height, self.camera.width)
 
     @model_validator(mode="after")
     def _consistent(self) -> Manifest:
@@ -276,16 +286,22 @@ def _check_references(manifest: Manifest) -> None:
 
 
 def _check_detector(manifest: Manifest) -> None:
-    rows, cols = manifest.preprocess.size
+    batch, (rows, cols) = 1, manifest.preprocess.size
+    if manifest.tiles is not None:
+        if manifest.region_size is None:
+            raise ValueError("tiles: preprocess.roi or camera must say how large the region is that they are cut from")
+        lay_tiles((rows, cols), manifest.tiles.to_params())
+        batch, (rows, cols) = manifest.detector.inputs[0].shape[0], manifest.tiles.size
     channels = manifest.preprocess.input_channels
-    expected_in = {name: (1, n, rows, cols) for name, n in channels.items()}
+    expected_in = {name: (batch, n, rows, cols) for name, n in channels.items()}
     found_in = {spec.name: spec.shape for spec in manifest.detector.inputs}
     if found_in != expected_in:
         raise ValueError(
-            f"graphs.detector.inputs: preprocess.modalities and preprocess.size ask for {expected_in}, got {found_in}"
+            "graphs.detector.inputs: preprocess.modalities and the size of tiles, else of preprocess, ask for "
+            f"{expected_in}, got {found_in}"
         )
     found_out = {spec.name: spec.shape for spec in manifest.detector.outputs}
-    allowed = {"logits": (1, 2, rows, cols), "residual": (1, len(channels), rows, cols)}
+    allowed = {"logits": (batch, 2, rows, cols), "residual": (batch, len(channels), rows, cols)}
     if "logits" not in found_out or any(allowed.get(name) != shape for name, shape in found_out.items()):
         raise ValueError(f"graphs.detector.outputs: expected {allowed} (residual is optional), got {found_out}")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The manifest's copy of `rasant.preprocess.PreprocessParams`: the same fields, checked as data from a file must be."""
+"""The manifest's copies of `PreprocessParams` and `TileParams`: the same fields, checked as data from a file are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 if TYPE_CHECKING:
     from rasant.preprocess import PreprocessParams
+    from rasant.tiles import TileParams
 
-__all__ = ["Preprocess"]
+__all__ = ["Preprocess", "Tiles"]
 
 NetworkSide = Annotated[int, Field(ge=1, le=4096)]
 PerChannel = tuple[float, float, float]
@@ -72,3 +73,26 @@ class Preprocess(BaseModel):
     def from_params(cls, params: PreprocessParams) -> Preprocess:
         """The schema's copy of the runtime's parameters."""
         return cls(**dataclasses.asdict(params))
+
+
+class Tiles(BaseModel):
+    """The network is smaller than the prepared image of `preprocess.size` and is run on tiles of it.
+
+    Fields are those of `rasant.tiles.TileParams`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    size: tuple[NetworkSide, NetworkSide]
+    overlap: NonNegativeInt
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Tiles:
+        self.to_params()
+        return self
+
+    def to_params(self) -> TileParams:
+        """The runtime's own parameters."""
+        from rasant.tiles import TileParams
+
+        return TileParams(self.size, self.overlap)
