@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -10,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rasant.engines import EngineInfo
+from rasant.engines.base import Slot
+from rasant.errors import EngineError, EngineTimeout
 from rasant.inspector import Inspector
 from rasant.preprocess import PreprocessParams
 from rasant.settings import Settings
@@ -20,18 +23,23 @@ EASY = Limits(max_age_ms=None, depth_range_m=(0.2, 2.0))
 
 
 class StubEngine:
-    """Buffers of a network of `size`; `answer` is called in `infer` and may write, raise or wait."""
+    """Buffers of a network of `size`; `answer` is called in each run and may write, raise or wait. One slot."""
 
     def __init__(
         self, size: tuple[int, int] = (64, 64), *, residual: int = 0,
-        answer: Callable[[StubEngine], None] | None = None, fallback: str = "",
+        answer: Callable[[StubEngine], None] | None = None, fallback: str = "", name: str = "stub", batch: int = 1,
     ) -> None:
         h, w = size
-        self.info = EngineInfo("stub", "1", "none", "fp32", "cpu", (fallback,) if fallback else (), bool(fallback))
-        self.inputs = {"color": np.zeros((1, 3, h, w), np.float32), "depth": np.zeros((1, 1, h, w), np.float32)}
-        self.outputs = {"logits": np.zeros((1, 2, h, w), np.float32)}
+        self.info = EngineInfo(name, "1", "none", "fp32", "cpu", (fallback,) if fallback else (), bool(fallback))
+        self.inputs = {
+            "color": np.zeros((batch, 3, h, w), np.float32), "depth": np.zeros((batch, 1, h, w), np.float32)
+        }
+        self.outputs = {"logits": np.zeros((batch, 2, h, w), np.float32)}
         if residual:
-            self.outputs["residual"] = np.zeros((1, residual, h, w), np.float32)
+            self.outputs["residual"] = np.zeros((batch, residual, h, w), np.float32)
+        self.slots = (Slot(self.inputs, self.outputs),)
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
         self.set_probability(0.1)
         self.answer = answer
         self.runs = 0
@@ -53,12 +61,38 @@ class StubEngine:
         if self.answer is not None:
             self.answer(self)
 
+    def submit(self, slot: int = 0) -> None:
+        """`infer` in a thread."""
+        if self._thread is not None:
+            raise EngineError(f"slot {slot} still runs")
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.infer()
+        except Exception as error:
+            self._error = error
+
+    def wait(self, slot: int = 0, timeout_s: float | None = None) -> None:
+        """What `infer` in the thread came to."""
+        if self._thread is None:
+            raise EngineError(f"nothing was submitted to slot {slot}")
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            raise EngineTimeout("it still runs")
+        self._thread, error, self._error = None, self._error, None
+        if error is not None:
+            raise error
+
     def warmup(self, runs: int = 2) -> None:
         """Nothing to warm."""
 
     def close(self) -> None:
-        """Count the calls."""
+        """Count the calls, and wait for what runs."""
         self.closed += 1
+        if self._thread is not None:
+            self._thread.join()
 
 
 def stub_inspector(

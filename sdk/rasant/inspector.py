@@ -10,7 +10,9 @@ import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
 from pathlib import Path
 from types import TracebackType
@@ -22,13 +24,16 @@ import numpy.typing as npt
 from typing_extensions import Self
 
 from rasant.attribution import deviations, name_modality
+from rasant.engine_guard import EngineGuard
 from rasant.engines import Engine, open_engine
-from rasant.errors import DtypeError, EngineError, FrameRefused
+from rasant.errors import DtypeError, EngineError, EngineLost, EngineTimeout, FrameRefused
 from rasant.freshness import Freshness, sample_rows
 from rasant.ops.regions import RegionStat, find_regions
 from rasant.ops.score import ScoreResult, score_map
 from rasant.preprocess import Prepared, Preprocessor, frame_from_map
+from rasant.resolution import Resolution, map_resolution, median_distance
 from rasant.settings import Settings, highest_score, resolve
+from rasant.tiled_engine import TiledEngine
 from rasant.types import Clock, Frame, Inspection, Intrinsics, Reason, Region, Timings
 from rasant.verdict import Finding, check_camera, check_color, check_depth, judge
 
@@ -41,6 +46,7 @@ LOG = logging.getLogger("rasant.inspector")
 LOG.addHandler(logging.NullHandler())
 
 Map = npt.NDArray[np.float32]
+FALLBACK = ("onnxruntime", "cpu")  # engine and device that are there where rasant is
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +60,15 @@ class Status:
     frames: int
     verdicts: dict[str, int]
     reasons: dict[str, int]
+    restarts: int = 0  # how often an engine that was down was opened again
 
 
 @dataclass(slots=True)
 class _Trace:
     """What is known of a frame so far."""
 
-    start_ns: int
+    start_ns: int  # of the call
+    begin_ns: int  # what the deadline counts from
     blame: Reason = Reason.FRAME  # whose fault an unforeseen exception is
     finding: Finding | None = None
     prepared_ns: int = 0
@@ -76,16 +84,17 @@ class Inspector:
     """Calls a network on frames and decides. Thread-safe by a lock; frames of one source must come in order.
 
     Made by `rasant.load`; the constructor takes what a bundle and an engine give, for tests and special cases.
+    reopen: ways to open the engine again when it is down, see `rasant.engine_guard`.
     """
 
     def __init__(
-        self, engine: Engine, settings: Settings, *, bundle: Bundle | None = None, threads: int = 1
+        self, engine: Engine, settings: Settings, *, bundle: Bundle | None = None, threads: int = 1,
+        reopen: Sequence[Callable[[], Engine]] = (),
     ) -> None:
         self.settings = settings
         self.bundle = bundle
-        self._engine: Engine | None = engine
-        self._engine_text = str(engine.info)
-        self._fallbacks = engine.info.notes if engine.info.fallback else ()
+        self._engine = EngineGuard(self._open(lambda: engine), [partial(self._open, way) for way in reopen])
+        self._closed = False
         self._bundle = "" if bundle is None else bundle.sha256
         self._threads = threads
         self._preprocess = Preprocessor(settings.preprocess, threads=threads, guard=self._guard)
@@ -102,6 +111,8 @@ class Inspector:
     def __call__(self, frame: Frame, *, acquire_ms: float = 0.0) -> Inspection:
         """Inspect one frame. `acquire_ms`, the time it took to get it, is only reported.
 
+        With a deadline the answer is there at the deadline, also where inference takes longer.
+
         Raises DtypeError where `frame` is no Frame, and EngineError after `close`; never for what a frame contains.
         """
         start = time.monotonic_ns()
@@ -109,13 +120,18 @@ class Inspector:
             got = f"a Frame with intrinsics {frame.intrinsics!r}" if isinstance(frame, Frame) else type(frame).__name__
             raise DtypeError(f"an inspector takes a rasant.Frame with rasant.Intrinsics, got {got}")
         with self._lock:
-            if self._engine is None:
+            if self._closed:
                 raise EngineError("this inspector is closed; load the bundle again")
-            trace = _Trace(start)
+            timed = frame.clock is not Clock.NONE and isinstance(frame.arrival_ns, Integral)
+            trace = _Trace(start, min(frame.arrival_ns, start) if timed else start)
             try:
-                self._run(frame, trace, self._engine)
+                self._run(frame, trace)
             except FrameRefused as error:
                 trace.finding = Finding(Reason(error.reason), str(error))
+            except EngineTimeout as error:
+                trace.finding = Finding(Reason.DEADLINE, str(error))
+            except EngineLost as error:
+                trace.finding = Finding(Reason.ENGINE_DOWN, str(error))
             except Exception as error:  # whatever it is, the machine gets a verdict
                 trace.finding = Finding(trace.blame, f"{type(error).__name__}: {error}")
             return self._conclude(frame, trace, acquire_ms)
@@ -133,7 +149,7 @@ class Inspector:
             )
             inspection = Inspection(
                 index, source, *judgement, np.nan, np.nan if threshold is None else threshold, (), None, None, nothing,
-                Timings(), self._bundle, self._engine_text, name=name,
+                Timings(), self._bundle, str(self._engine.info), name=name,
             )
             self._record(inspection)
         return inspection
@@ -143,16 +159,27 @@ class Inspector:
         """What really runs, which fallbacks happened, and the counts of verdicts and reasons."""
         with self._lock:
             return Status(
-                self._engine_text, self._fallbacks, self._bundle, self.settings.threshold,
-                sum(self._verdicts.values()), dict(self._verdicts), dict(self._reasons),
+                str(self._engine.info), self._engine.fallbacks, self._bundle, self.settings.threshold,
+                sum(self._verdicts.values()), dict(self._verdicts), dict(self._reasons), self._engine.restarts,
             )
+
+    def resolution(self, frame: Frame) -> Resolution | None:
+        """What one map pixel stands for, at the median distance of a frame's region; None without depth there.
+
+        Raises FrameRefused where the frame cannot feed the network.
+        """
+        if frame.depth is None:
+            return None
+        self._preprocess.check(frame)
+        x, y, width, height = self.settings.preprocess.roi or (0, 0, frame.size[1], frame.size[0])
+        distance = median_distance(frame.depth[y : y + height, x : x + width]) * frame.depth_scale
+        return map_resolution(self.settings.preprocess, frame.intrinsics, distance) if distance > 0.0 else None
 
     def close(self) -> None:
         """Release the engine. May be called again."""
         with self._lock:
-            engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.close()
+            self._closed = True
+            self._engine.close()
 
     def __enter__(self) -> Self:
         return self
@@ -162,16 +189,23 @@ class Inspector:
     ) -> None:
         self.close()
 
-    def _run(self, frame: Frame, trace: _Trace, engine: Engine) -> None:
+    def _open(self, way: Callable[[], Engine]) -> Engine:
+        """The engine for the whole prepared image."""
+        s, engine = self.settings, way()
+        return engine if s.tiles is None else TiledEngine(engine, s.preprocess.size, s.tiles)
+
+    def _run(self, frame: Frame, trace: _Trace) -> None:
         """All stages; returns early with `trace.finding` where a frame is refused."""
         self._valid_ratio = np.nan
         trace.finding = self._gate(frame, time.monotonic_ns())  # not start_ns: waiting for the lock makes a frame old
         if trace.finding is not None:
             return
+        engine = self._engine.ready()
         prepared = self._preprocess(frame, engine.inputs.get("color"), engine.inputs.get("depth"))
-        trace.prepared_ns = time.monotonic_ns()
+        trace.prepared_ns = now = time.monotonic_ns()
         trace.blame = Reason.ENGINE
-        engine.infer()
+        deadline_ms = self.settings.limits.deadline_ms
+        self._engine.run(None if deadline_ms is None else deadline_ms / 1e3 - (now - trace.begin_ns) / 1e9)
         trace.inferred_ns = time.monotonic_ns()
         self._score(frame, trace, engine, prepared)
 
@@ -260,23 +294,20 @@ class Inspector:
     def _conclude(self, frame: Frame, trace: _Trace, acquire_ms: float) -> Inspection:
         s = self.settings
         now = time.monotonic_ns()
-        timed = frame.clock is not Clock.NONE and isinstance(frame.arrival_ns, Integral)
-        begin = min(frame.arrival_ns, trace.start_ns) if timed else trace.start_ns
         sized = all(isinstance(side, Integral) for side in frame.size)  # a frame without size has been refused
         affine = self._preprocess.frame_from_map(frame.size if sized else s.preprocess.size)
         score = np.nan if trace.result is None else trace.result.score
         verdict, reason, detail = judge(
             finding=trace.finding, score=score, threshold=s.threshold,
-            nonfinite=0 if trace.result is None else trace.result.nonfinite, elapsed_ms=(now - begin) / 1e6,
+            nonfinite=0 if trace.result is None else trace.result.nonfinite, elapsed_ms=(now - trace.begin_ns) / 1e6,
             deadline_ms=s.limits.deadline_ms,
         )
         inspection = Inspection(
             frame=frame.index, source=frame.source, verdict=verdict, reason=reason, detail=detail, score=score,
             threshold=np.nan if s.threshold is None else s.threshold, regions=trace.regions, anomaly_map=trace.raw,
             pooled_map=trace.pooled, frame_from_map=affine,
-            timings=_timings(trace, now, acquire_ms), bundle=self._bundle, engine=self._engine_text,
-            calibration_id=frame.calibration_id,
-            valid_depth_ratio=self._valid_ratio,
+            timings=_timings(trace, now, acquire_ms), bundle=self._bundle, engine=str(self._engine.info),
+            calibration_id=frame.calibration_id, valid_depth_ratio=self._valid_ratio,
             modality_scores=trace.sigmas, name=frame.name,
         )
         self._record(inspection)
@@ -326,9 +357,17 @@ def load(
     settings = resolve(bundle, stated, require_threshold=require_threshold)
     if engine == "auto" and stated.engine is not None:
         engine = stated.engine
-    opened = open_engine(
-        engine, bundle.graph(), precision=bundle.manifest.detector.precision, device=device, threads=threads,
-        allow_fallback=allow_fallback,
-    )
-    opened.warmup(1)
-    return Inspector(opened, settings, bundle=bundle, threads=max(1, threads))
+
+    def opened(name: str, device: str) -> Engine:
+        found = open_engine(
+            name, bundle.graph(), precision=bundle.manifest.detector.precision, device=device, threads=threads,
+            allow_fallback=allow_fallback,
+        )
+        found.warmup(1)
+        return found
+
+    first = opened(engine, device)
+    again = [partial(opened, first.info.name, device)]
+    if allow_fallback and (first.info.name, device) != FALLBACK:
+        again.append(partial(opened, *FALLBACK))
+    return Inspector(first, settings, bundle=bundle, threads=max(1, threads), reopen=again)

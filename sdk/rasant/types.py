@@ -43,6 +43,7 @@ class Reason(enum.Enum):
     CALIBRATION = "E_CALIB"  # calibration id or serial differ from the bundle's
     DEADLINE = "E_DEADLINE"  # the verdict came too late
     ENGINE = "E_ENGINE"  # inference failed
+    ENGINE_DOWN = "E_ENGINE_DOWN"  # it failed again and again, or its device is gone; it is being opened again
     THRESHOLD = "E_THRESHOLD"  # the bundle has no threshold yet
 
 
