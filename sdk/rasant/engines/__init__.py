@@ -18,6 +18,7 @@ __all__ = [
 
 # Name -> where the class is, fastest first: "auto" goes through them in this order.
 ENGINES = {
+    "tensorrt": "rasant.engines.tensorrt:TensorRTEngine",
     "openvino": "rasant.engines.openvino:OpenVinoEngine",
     "onnxruntime": "rasant.engines.onnxruntime:OnnxRuntimeEngine",
 }
