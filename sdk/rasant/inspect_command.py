@@ -18,6 +18,7 @@ from rasant.types import Frame, Inspection, Verdict
 
 if TYPE_CHECKING:
     from rasant.inspector import Inspector
+    from rasant.resolution import Resolution
     from rasant.sensors import Source
 
 __all__ = ["inspect"]
@@ -58,6 +59,8 @@ def inspect(
         begin = time.perf_counter()
         for frame, inspection in _inspections(inspector, opened, frames, timeout):
             log.line(inspection)
+            if log.resolution is None and frame is not None:
+                log.resolution = inspector.resolution(frame)
             if overlay is not None and frame is not None:
                 _draw(overlay, frame, inspection)
         log.summary(time.perf_counter() - begin, inspector.status.engine)
@@ -106,6 +109,7 @@ class _Log:
 
         self.as_json = as_json
         self.verdicts: Counter[Verdict] = Counter()
+        self.resolution: Resolution | None = None
         self._reasons: Counter[str] = Counter()
         self._milliseconds: list[float] = []
         self._console = Console(highlight=False, soft_wrap=True)
@@ -144,6 +148,8 @@ class _Log:
         self._console.print(f"{count} frames: {counts}" + (f" ({reasons})" if reasons else ""), style="bold")
         median = statistics.median(self._milliseconds)
         self._console.print(f"{count / max(seconds, 1e-9):.1f} frames/s, median {median:.1f} ms, {engine}")
+        if self.resolution is not None:
+            self._console.print(str(self.resolution))
 
 
 def _draw(folder: Path, frame: Frame, inspection: Inspection) -> None:

@@ -39,6 +39,7 @@ from rasant.verdict import Finding, check_camera, check_color, check_depth, judg
 
 if TYPE_CHECKING:
     from rasant.bundle import Bundle
+    from rasant.engines import EngineInfo
 
 __all__ = ["Inspector", "Status", "load"]
 
@@ -163,14 +164,19 @@ class Inspector:
                 sum(self._verdicts.values()), dict(self._verdicts), dict(self._reasons), self._engine.restarts,
             )
 
-    def resolution(self, frame: Frame) -> Resolution | None:
-        """What one map pixel stands for, at the median distance of a frame's region; None without depth there.
+    @property
+    def info(self) -> EngineInfo:
+        """The engine in use, or the last one while it is down."""
+        return self._engine.info
 
-        Raises FrameRefused where the frame cannot feed the network.
-        """
-        if frame.depth is None:
+    def resolution(self, frame: Frame) -> Resolution | None:
+        """What one map pixel stands for, at the median distance of a frame's region; None without valid depth there."""
+        try:
+            self._preprocess.check(frame)
+        except FrameRefused:
             return None
-        self._preprocess.check(frame)
+        if frame.depth is None or frame.depth.shape != frame.size:
+            return None
         x, y, width, height = self.settings.preprocess.roi or (0, 0, frame.size[1], frame.size[0])
         distance = median_distance(frame.depth[y : y + height, x : x + width]) * frame.depth_scale
         return map_resolution(self.settings.preprocess, frame.intrinsics, distance) if distance > 0.0 else None

@@ -31,6 +31,13 @@ class Resolution(NamedTuple):
     pixel_mm: tuple[float, float]
     smallest_defect_mm: float
 
+    def __str__(self) -> str:
+        x, y = self.pixel_mm
+        return (
+            f"at {self.distance_m:.3g} m a map pixel shows {x:.2g} x {y:.2g} mm; defects under "
+            f"{self.smallest_defect_mm:.2g} mm are too small for it"
+        )
+
 
 def map_resolution(params: PreprocessParams, intrinsics: Intrinsics, distance_m: float) -> Resolution:
     """The resolution of a bundle's map behind a camera.

@@ -106,13 +106,14 @@ def test_overlays_are_written(bundle: Path, folder: Path, tmp_path: Path) -> Non
 
 
 def test_the_human_text_says_what_happened(bundle: Path, folder: Path) -> None:
-    """A line a frame with verdict and score, and a summary with counts, speed and engine."""
+    """A line a frame with verdict and score, and a summary with counts, speed, engine and resolution."""
     result = RUN.invoke(app, ["inspect", str(bundle), f"folder:{folder}"])
     assert result.exit_code == 0
     text = result.stdout.splitlines()
     assert "PASS" in text[0] and "REJECT" in text[1] and "px at (" in text[1]
-    assert text[-2] == "4 frames: 2 PASS, 2 REJECT, 0 UNKNOWN"
-    assert "frames/s" in text[-1] and "onnxruntime" in text[-1]
+    assert text[-3] == "4 frames: 2 PASS, 2 REJECT, 0 UNKNOWN"
+    assert "frames/s" in text[-2] and "onnxruntime" in text[-2]
+    assert text[-1] == "at 0.5 m a map pixel shows 6.5 x 4.9 mm; defects under 13 mm are too small for it"
 
 
 @pytest.mark.parametrize(
