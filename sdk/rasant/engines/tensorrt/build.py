@@ -160,18 +160,18 @@ def _use_dla(trt: Any, builder: Any, config: Any, core: int, gpu_fallback: bool)
 
 
 def _refused(trt: Any, parser: Any, journal: Journal) -> EngineError:
-    errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    told = [f"{_place(error)}{error.desc()}" for error in errors if error is not None]
+    refusals = [parser.get_error(index) for index in range(parser.num_errors)]
+    told = [f"{_place(refusal)}{refusal.desc()}" for refusal in refusals if refusal is not None]
     reason = "; ".join(told or journal.errors or ["no reason is given"])
     return EngineError(
         f"TensorRT {trt.__version__} refuses the graph: {reason}; export with `--profile jetson`, or upgrade TensorRT"
     )
 
 
-def _place(error: Any) -> str:
+def _place(refusal: Any) -> str:
     """Which node an error of the parser is about, where the version says it."""
-    operator = error.node_operator() if hasattr(error, "node_operator") else ""
-    name = error.node_name() if hasattr(error, "node_name") else ""
+    operator = refusal.node_operator() if hasattr(refusal, "node_operator") else ""
+    name = refusal.node_name() if hasattr(refusal, "node_name") else ""
     return f"{operator} {name}: ".lstrip() if operator or name else ""
 
 
