@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 
 import cv2
 import pytest
@@ -92,16 +91,3 @@ def test_the_command_prints_json_and_a_table() -> None:
     table = CliRunner().invoke(app, only).output.splitlines()
     assert len(table) == 3 and table[0].startswith("operation")
     assert CliRunner().invoke(app, ["bench", "--only", "nothing"]).exit_code == 2
-
-
-def test_a_bundle_is_timed_stage_by_stage(tiny_bundle: Path) -> None:
-    """Percentiles of each stage in order, throughput, and the reasons of the verdicts."""
-    arguments = ["bench", str(tiny_bundle), "synthetic:plate", "--frames", "5", "--json"]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
-    assert found["frames"] == 5 and found["frames_per_second"] > 0 and sum(found["reasons"].values()) == 5
-    assert set(found["stages_ms"]) == {"preprocess", "infer", "score", "total"}
-    for values in found["stages_ms"].values():
-        assert 0 <= values["p50"] <= values["p90"] <= values["p95"]
-    assert CliRunner().invoke(app, ["bench", str(tiny_bundle), "--ops"]).exit_code == 2

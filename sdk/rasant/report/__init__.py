@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from rasant.report.page import heat_top, write_report
+from rasant.report.page import heat_top, render, write_report
 from rasant.report.pictures import PictureBook, overlay_strip
 
-__all__ = ["PictureBook", "heat_top", "overlay_strip", "write_report"]
+__all__ = ["PictureBook", "heat_top", "overlay_strip", "render", "write_report"]

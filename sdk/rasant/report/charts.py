@@ -7,14 +7,14 @@ Every chart is a string of SVG; numbers are written with at most two decimals to
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["histogram", "pro_chart", "roc_chart"]
+__all__ = ["histogram", "latency_chart", "pro_chart", "roc_chart", "stage_bars"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -144,6 +144,48 @@ def pro_chart(false: Floats, overlap: Floats, area: float, limit: float = 0.3) -
     return _frame(
         f"Per-region overlap, AUPRO at {limit:.0%} is {area:.3f}", x, y, "good pixels flagged", "region overlap", body
     )
+
+
+def latency_chart(values: Sequence[float], reach: tuple[float, float], marks: Mapping[str, float]) -> str:
+    """Milliseconds of single frames between `reach`; what lies beyond stands in the last bar. marks: name -> value."""
+    x = _Axis(*reach, _LEFT, _WIDTH - _RIGHT)
+    edges = np.linspace(*reach, 2 * _BINS + 1)
+    counts = np.histogram(np.clip(values, *reach), edges)[0]
+    y = _Axis(0.0, float(max(1, counts.max())), _HEIGHT - _BOTTOM, _TOP + 12)
+    parts = []
+    for left, right, n in zip(edges[:-1], edges[1:], counts, strict=True):
+        if n:
+            box = f'x="{x(left) + 0.4:.2f}" y="{y(n):.2f}" width="{x(right) - x(left) - 0.8:.2f}"'
+            text = f"{n} frames, {left:.3g} ms to {right:.3g} ms" + (" or more" if right == reach[1] else "")
+            parts.append(f'<rect class="bar good" {box} height="{y(0) - y(n):.2f}"><title>{text}</title></rect>')
+    for row, (name, value) in enumerate(marks.items()):
+        at, (side, anchor) = x(value), (4, "start") if x(value) < 0.7 * _WIDTH else (-4, "end")
+        parts.append(f'<line class="threshold" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP - 6}" y2="{y(0)}"/>')
+        place = f'x="{at + side:.1f}" y="{_TOP + 4 + 13 * row}" text-anchor="{anchor}"'
+        parts.append(f'<text class="mark" {place}>{escape(name)} {value:.3g}</text>')
+    return _frame(f"Milliseconds of {len(values)} frames", x, y, "ms", "frames", "".join(parts))
+
+
+def stage_bars(rows: Mapping[str, Mapping[str, float]]) -> str:
+    """One bar for each row, made of the mean milliseconds of its stages: row -> stage -> ms. "" without any row."""
+    longest = max((sum(stages.values()) for stages in rows.values()), default=0.0)
+    if not longest:
+        return ""
+    x = _Axis(0.0, longest, _LEFT, _WIDTH - _RIGHT)
+    lane = (_HEIGHT - _BOTTOM - _TOP) / len(rows)
+    parts = []
+    for row, (name, stages) in enumerate(rows.items()):
+        top, start = _TOP + lane * row, 0.0
+        tall = min(26.0, lane - 18)
+        parts.append(f'<text class="lane" x="{x.start}" y="{top + 11:.1f}">{escape(name)}</text>')
+        for stage, ms in stages.items():
+            wide = x(start + ms) - x(start)
+            box = f'x="{x(start):.2f}" y="{top + 16:.1f}" width="{wide:.2f}" height="{tall:.1f}"'
+            parts.append(f'<rect class="bar {escape(stage)}" {box}><title>{escape(stage)} {ms:.3g} ms</title></rect>')
+            start += ms
+        place = f'x="{x.stop}" y="{top + 11:.1f}" text-anchor="end"'
+        parts.append(f'<text class="mark" {place}>{start:.3g} ms</text>')
+    return _frame("Mean milliseconds of each stage", x, None, "ms", "", "".join(parts))
 
 
 def _square(reach: float) -> tuple[_Axis, _Axis]:

@@ -16,7 +16,7 @@ from rasant.evaluate import METRICS, Record
 from rasant.report import charts, pictures
 from rasant.types import Verdict
 
-__all__ = ["METRIC_NAMES", "heat_top", "write_report"]
+__all__ = ["METRIC_NAMES", "heat_top", "render", "write_report"]
 
 METRIC_NAMES = {
     "i_auroc": "I-AUROC",
@@ -89,19 +89,6 @@ def write_report(
 
     thumbnails: of a `PictureBook`, one for each record. facts: rows of the table of origin at the foot of the page.
     """
-    import jinja2
-    import markupsafe
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["number"] = _number
-    environment.filters["percent"] = _percent
-    environment.filters["safe_svg"] = markupsafe.Markup
     paired = list(zip(records, thumbnails, strict=True))
     baseline = result.get("baseline")
     sections = []
@@ -109,7 +96,8 @@ def write_report(
         members = [pair for pair in paired if pair[0].sample.category == name]
         peer = baseline["categories"].get(name) if baseline else None
         sections.append(_section(name, values, members, peer, cards_per_category))
-    page = environment.get_template("page.html.j2").render(
+    page = render(
+        "page.html.j2",
         title=title,
         subtitle=subtitle,
         facts=facts or {},
@@ -125,6 +113,27 @@ def write_report(
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
     return target
+
+
+def render(template: str, **fields: Any) -> str:
+    """A page from one of the templates beside this file, which extend `base.html.j2` (title, subtitle, facts).
+
+    Filters: `number` and `percent` show None as a dash, `safe_svg` lets a chart through unescaped.
+    """
+    import jinja2
+    import markupsafe
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["number"] = _number
+    environment.filters["percent"] = _percent
+    environment.filters["safe_svg"] = markupsafe.Markup
+    return environment.get_template(template).render(**fields)
 
 
 def _section(
