@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rasant import read_bundle
+from rasant.errors import ConfigError
+
 if TYPE_CHECKING:
     from rasant_training.recipe import Recipe
 
@@ -111,21 +114,37 @@ def _chosen(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Bundle to write.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run; with --triton, a bundle (.rasant) too.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Bundle to write.")] = None,
     profile: Annotated[Profile, typer.Option(help="jetson: opset 17, IR 8, for JetPack 6.")] = Profile.modern,
     opset: Annotated[int | None, typer.Option(help="17 or 18; the profile's when not given.")] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, as SPDX identifier.")] = "Apache-2.0",
     data: Annotated[str, typer.Option(help="Source of good parts, when it moved since training.")] = "",
+    triton: Annotated[Path | None, typer.Option(help="Model repository of a Triton server to write into.")] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Export a run as a bundle: static ONNX, verified against torch, with its certificate.
 
     The bundle has no threshold yet: `rasant calibrate threshold` sets it.
+    With --triton the networks are written as models of a Triton server, of a run's new bundle or of one that is there.
 
     Example: rasant export runs/casting -o casting.rasant
-    """
-    from rasant_training.export.bundle import export_run
 
-    report = export_run(run, out, profile=profile.value, opset=opset, licence=licence, data=data)
+    Example: rasant export casting.rasant --triton models
+    """
+    report: dict[str, Any] = {}
+    if run.is_file():
+        if triton is None or out is not None:
+            raise ConfigError(f"{run} is a bundle already; --triton DIR makes models of it, -o is for a run's folder")
+    else:
+        if out is None:
+            raise ConfigError(f"say where the bundle of {run} is to be written, with -o")
+        from rasant_training.export.bundle import export_run
+
+        report = export_run(run, out, profile=profile.value, opset=opset, licence=licence, data=data)
+    if triton is not None:
+        from rasant.bundle.triton import write_triton_repository
+
+        models = write_triton_repository(read_bundle(out or run), triton)
+        report = {**report, "triton": [str(model) for model in models]}
     typer.echo(json.dumps(report) if json_lines else "\n".join(f"{key}: {value}" for key, value in report.items()))
