@@ -190,6 +190,21 @@ def test_a_tiled_bundle_decides_as_a_whole_one(tmp_path: Path, roi: tuple[int, i
                 assert region.x <= 36 < region.x + region.width and region.y <= 30 < region.y + region.height
 
 
+def test_tiles_find_what_a_resize_hides(tmp_path: Path) -> None:
+    """Dents 5 to 9 frame pixels wide are found at frame resolution, and not where a map pixel is 4 frame pixels."""
+    size = (384, 512)
+    camera, tiles = plate_camera(size), Tiles(size=(128, 128), overlap=FIELD)
+    small = write_tiny_bundle(tmp_path / "s.rasant", size=(96, 128), kernel=3, camera=camera)
+    tiled = write_tiny_bundle(
+        tmp_path / "t.rasant", size=(128, 128), kernel=3, camera=camera, preprocess={"size": size}, tiles=tiles
+    )
+    with rasant.load(small, "onnxruntime", threads=1) as a, rasant.load(tiled, "onnxruntime", threads=1) as b:
+        for index, radius in enumerate((2, 3, 4)):
+            frame = plate_frame("dent", size=size, center=(190 + index, 250), radius=radius, index=index)
+            assert (a(frame).verdict, b(frame).verdict) == (Verdict.PASS, Verdict.REJECT)
+        assert a.resolution(frame).smallest_defect_mm == 4 * b.resolution(frame).smallest_defect_mm
+
+
 def test_masks_are_of_the_merged_map(tmp_path: Path) -> None:
     """The bundle's ignore mask and the foreground have the size of the prepared image, not of a tile."""
     mask = np.zeros((96, 128), np.uint8)
