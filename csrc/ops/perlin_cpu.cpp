@@ -2,7 +2,6 @@
 #include "ops/perlin.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "core/error.hpp"
@@ -112,19 +111,6 @@ void unrotated(Workspace& w, const PerlinParams& p, ImageView<float> out) {
     lattice(r + 1);
     pixel_rows(w, r & 1, first, std::min(first + rows, out.height), rows, out);
   }
-}
-
-struct Pair { float left, right; };
-
-// Two neighbours in one 64-bit load: half as many gathers, which are what a rotation costs. Little-endian hosts.
-RASANT_INLINE Pair load_pair(const float* at) {
-  std::uint64_t bits;
-  std::memcpy(&bits, at, sizeof bits);
-  const auto low = static_cast<std::uint32_t>(bits), high = static_cast<std::uint32_t>(bits >> 32);
-  Pair pair;
-  std::memcpy(&pair.left, &low, sizeof low);
-  std::memcpy(&pair.right, &high, sizeof high);
-  return pair;
 }
 
 // One output row of the rotation. `padded` has one row and column of zeros before the field and two after it.

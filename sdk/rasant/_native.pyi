@@ -243,6 +243,19 @@ def find_regions(
     ]
 ]: ...
 
+# overlay: step and shift are (down, across)
+def blend_map(
+    picture: npt.NDArray[np.uint8],
+    values: npt.NDArray[np.float32],
+    step: tuple[float, float],
+    shift: tuple[float, float],
+    gain: float,
+    colors: npt.NDArray[np.uint8],
+    out: npt.NDArray[np.uint8],
+    threads: int,
+    stream: Any = None,
+) -> None: ...
+
 # ranking: the columns of the table, by name
 def rank_maps(
     maps: list[npt.NDArray[np.float32]], truths: list[npt.NDArray[np.bool_]], samples: int

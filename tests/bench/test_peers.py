@@ -11,9 +11,11 @@ from rasant.bench.scene import camera_of, domed_part
 from rasant.ops.background import fit_plane_ransac, height_above, keep_largest
 from rasant.ops.fill import fill_holes
 from rasant.ops.normalize import normalize_depth
+from rasant.ops.overlay import blend_map
 from rasant.ops.ranking import rank_maps
 from rasant.ops.regions import find_regions
 from rasant.ops.score import score_map
+from rasant.preprocess import frame_from_map
 
 SIZE = (120, 160)
 
@@ -107,6 +109,15 @@ def test_regions_peers_find_the_boxes() -> None:
     ours = {(r.map_box.x, r.map_box.y, r.map_box.width, r.map_box.height, r.peak) for r in found}
     assert len(ours) == 3
     assert ours == set(peers_post.naive_regions(pooled)) == set(peers_post.regions_peer(pooled))
+
+
+def test_overlay_peers_blend_the_same_picture() -> None:
+    """Both are within 6 of 256 levels of ours: they round levels otherwise, or enlarge colours and not the map."""
+    frame, pooled = peers_post.colour_image((480, 640)), np.empty((256, 256), np.float32)
+    score_map(peers_post.logits(), kernel=peers_post.KERNEL, out_pooled=pooled)
+    ours = blend_map(frame, pooled, picture_from_map=frame_from_map((256, 256), (480, 640)), top=1.0).astype(int)
+    for peer in (peers_overlay.naive_blend, peers_overlay.StripBlend((480, 640))):
+        assert np.abs(peer(frame, pooled) - ours).max() <= 6
 
 
 def test_picture_peers_draw_the_boxes() -> None:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from rasant.errors import RasantError
 from rasant.evaluate import Record
-from rasant.overlay import EDGE_COLORS, MISSING_COLOR, blend_map, frame_regions
+from rasant.ops.overlay import blend_map
+from rasant.overlay import EDGE_COLORS, MISSING_COLOR, frame_regions
 from rasant.types import Frame, Inspection, Region
 
 __all__ = ["PictureBook", "Thumbnail", "data_uri", "heat", "overlay", "overlay_strip", "shade_depth", "show_truth"]
@@ -137,7 +138,7 @@ def overlay(inspection: Inspection, thumb: Thumbnail, top: float) -> Picture:
     picture = _canvas(thumb)
     if inspection.pooled_map is None:
         return picture
-    picture = blend_map(picture, inspection.pooled_map, thumb.thumb_from_map, top)
+    blend_map(picture, inspection.pooled_map, picture_from_map=thumb.thumb_from_map, top=top, out=picture)
     scale = thumb.thumb_from_map[0, 0] / inspection.frame_from_map[0, 0]
     frame_regions(picture, replace(inspection, regions=tuple(_scaled(r, scale) for r in inspection.regions)))
     return picture
