@@ -17,22 +17,22 @@ enum class Purpose : std::uint32_t {
 
 struct Random4 { std::uint32_t v[4]; };
 
+// Words are held in 64 bits, of which the upper half is 0: vectors then multiply without moving lanes about.
 RASANT_HD Random4 philox(std::uint64_t seed, std::uint64_t sample, std::uint32_t item, Purpose purpose) {
-  std::uint32_t k0 = static_cast<std::uint32_t>(seed), k1 = static_cast<std::uint32_t>(seed >> 32);
-  std::uint32_t c0 = item, c1 = static_cast<std::uint32_t>(purpose);
-  std::uint32_t c2 = static_cast<std::uint32_t>(sample), c3 = static_cast<std::uint32_t>(sample >> 32);
+  constexpr std::uint64_t low = 0xFFFFFFFFull;
+  std::uint64_t k0 = seed & low, k1 = seed >> 32;
+  std::uint64_t c0 = item, c1 = static_cast<std::uint32_t>(purpose), c2 = sample & low, c3 = sample >> 32;
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = 0xD2511F53ull * c0, p1 = 0xCD9E8D57ull * c2;
-    const std::uint32_t n0 = static_cast<std::uint32_t>(p1 >> 32) ^ c1 ^ k0;
-    const std::uint32_t n2 = static_cast<std::uint32_t>(p0 >> 32) ^ c3 ^ k1;
-    c1 = static_cast<std::uint32_t>(p1);
-    c3 = static_cast<std::uint32_t>(p0);
-    c0 = n0;
-    c2 = n2;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
+    c0 = (p1 >> 32) ^ c1 ^ k0;
+    c2 = (p0 >> 32) ^ c3 ^ k1;
+    c1 = p1 & low;
+    c3 = p0 & low;
+    k0 = (k0 + 0x9E3779B9u) & low;
+    k1 = (k1 + 0xBB67AE85u) & low;
   }
-  return {{c0, c1, c2, c3}};
+  const auto word = [](std::uint64_t c) { return static_cast<std::uint32_t>(c); };
+  return {{word(c0), word(c1), word(c2), word(c3)}};
 }
 
 // Uniform in [0, 1) with 24 bits, exact in float.
