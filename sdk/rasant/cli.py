@@ -33,6 +33,7 @@ SUMMARIES = {
     "bench": "Time the operations against a numpy and OpenCV assembly.",
     "train": "Train a detector on good parts.",
     "export": "Turn a training run into a bundle.",
+    "build": "Compile a bundle's graph for this machine's GPU, ahead of time.",
     "calibrate": "Turn a trained bundle into a trusted station.",
 }
 """What `rasant --help` says of each command; listing them imports none of them."""

@@ -11,11 +11,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import rasant
 from engines.fake_tensorrt import fake_tensorrt
 from rasant.engines.build_command import build
 from rasant.engines.tensorrt import TensorRTEngine, api
 from rasant.errors import ConfigError, EngineUnavailable
-from tiny_bundle import tiny_model
+from tiny_bundle import plate_frame, tiny_model
 
 app = typer.Typer()
 app.command()(build)
@@ -85,3 +86,21 @@ def test_without_tensorrt_the_command_says_what_is_missing(tiny_bundle: Path, tm
     if result.exit_code == 0:
         pytest.skip("this machine has TensorRT and a GPU")
     assert isinstance(result.exception, EngineUnavailable)
+
+
+def test_what_was_built_inspects_frames(
+    trt: Any, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`rasant build`, then `rasant.load` with the engine: the verdicts of ONNX Runtime, from the user's own cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert call(tiny_bundle, "--device", "emu").exit_code == 0
+    frames = [plate_frame(), plate_frame("dent"), plate_frame("stain")]
+    with (
+        rasant.load(tiny_bundle, "tensorrt", device="emu") as inspector,
+        rasant.load(tiny_bundle, "onnxruntime") as reference,
+    ):
+        for frame in frames:
+            ours, theirs = inspector(frame), reference(frame)
+            assert ours.verdict is theirs.verdict
+            assert ours.score == pytest.approx(theirs.score, abs=1e-6)
+        assert inspector.status.engine == "tensorrt 10.3.0 TensorRT"
