@@ -9,11 +9,10 @@ from collections.abc import Sequence
 from types import MappingProxyType, TracebackType
 
 import numpy as np
-import numpy.typing as npt
 
 from rasant.engines.base import Buffers, Engine, EngineInfo, LayerTime, Probe, Slot
 from rasant.errors import EngineError, EngineTimeout, ShapeError
-from rasant.tiles import TileParams, Window, lay_tiles
+from rasant.tiles import TileParams, Window, copy_tile, lay_tiles
 
 __all__ = ["TiledEngine"]
 
@@ -151,7 +150,7 @@ class TiledEngine:
     def _cut(self, windows: Sequence[Window], inputs: Buffers) -> None:
         for name, image in self.inputs.items():
             for tile, window in zip(inputs[name], windows, strict=False):
-                _copy(image[0], window, tile)
+                copy_tile(image[0], window, tile)
 
     def _merge(self, windows: Sequence[Window], outputs: Buffers) -> None:
         for name, merged in self.outputs.items():
@@ -166,12 +165,3 @@ class TiledEngine:
 
 def _images(buffers: Buffers, size: tuple[int, int]) -> Buffers:
     return MappingProxyType({name: np.zeros((1, array.shape[1], *size), np.float32) for name, array in buffers.items()})
-
-
-def _copy(image: npt.NDArray[np.float32], window: Window, tile: npt.NDArray[np.float32]) -> None:
-    """One (C, h, w) tile out of a (C, H, W) image; where the image ends first, its last column and row are repeated."""
-    part = image[:, window.y : window.y + tile.shape[1], window.x : window.x + tile.shape[2]]
-    rows, cols = part.shape[1:]
-    tile[:, :rows, :cols] = part
-    tile[:, :rows, cols:] = part[:, :, -1:]
-    tile[:, rows:] = tile[:, rows - 1 : rows]

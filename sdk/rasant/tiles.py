@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from rasant.errors import ConfigError
 
-__all__ = ["MAX_TILES", "TileParams", "Window", "lay_tiles"]
+__all__ = ["MAX_TILES", "TileParams", "Window", "copy_tile", "lay_tiles"]
 
 MAX_TILES = 1024  # of one image: more would take minutes
 
@@ -66,6 +69,15 @@ def lay_tiles(image_size: tuple[int, int], tiles: TileParams) -> tuple[Window, .
             f"{tiles.overlap}, at most {MAX_TILES} are allowed; use larger tiles, less overlap or a smaller region"
         )
     return tuple(Window(y, x, top, bottom, left, right) for (y, top, bottom), (x, left, right) in product(rows, cols))
+
+
+def copy_tile(image: npt.NDArray[np.float32], window: Window, out: npt.NDArray[np.float32]) -> None:
+    """One (C, h, w) tile out of a (C, H, W) image; where the image ends first, its last column and row are repeated."""
+    part = image[:, window.y : window.y + out.shape[1], window.x : window.x + out.shape[2]]
+    rows, cols = part.shape[1:]
+    out[:, :rows, :cols] = part
+    out[:, :rows, cols:] = part[:, :, -1:]
+    out[:, rows:] = out[:, rows - 1 : rows]
 
 
 def _axis(length: int, side: int, overlap: int) -> list[tuple[int, int, int]]:
