@@ -77,12 +77,16 @@ RASANT_INLINE void blend_bytes(const std::uint8_t* __restrict tint, const std::u
   for (int k = 0; k < count; ++k) pixels[k] = overlay_blended(pixels[k], tint[k], rest[k]);
 }
 
-// `width` pixels of three bytes, in place.
+// `width` pixels of three bytes, in place. Meanwhile the next row comes into the cache: rows come in bursts, and
+// without help the processor waits for each of them.
 RASANT_VECTOR void blend_row(const float* above, const float* below, float share, const Glow& glow,
-                             std::uint8_t* pixels, int width) {
+                             std::uint8_t* pixels, int width, const std::uint8_t* next_in,
+                             const std::uint8_t* next_out) {
   std::uint8_t level[piece] = {}, tint[3 * piece + 2], rest[3 * piece + 2];
   for (int x = 0; x < width; x += piece) {
     const int count = std::min(piece, width - x);
+    load_ahead(next_in + 3 * static_cast<std::ptrdiff_t>(x), 3 * count);
+    load_ahead(next_out + 3 * static_cast<std::ptrdiff_t>(x), 3 * count);
     if (levels_between(above + x, below + x, share, level, count) < glow.lowest) continue;
     for (int k = 0; k < count; k += 2) {
       const Glow::Entry &one = glow.of[level[k]], &next = glow.of[level[k + 1]];
@@ -146,8 +150,9 @@ void overlay_cpu(ImageView<const std::uint8_t> picture, ImageView<const float> m
       if (y < rows.first || y >= rows.end || columns.first >= columns.end) continue;
       const float place = overlay_position(rows, y);
       const int above = static_cast<int>(place), below = std::min(above + 1, map.height - 1);
-      blend_row(kept.stretched(above), kept.stretched(below), place - static_cast<float>(above), glow,
-                out.row(y) + 3 * static_cast<std::ptrdiff_t>(columns.first), columns.end - columns.first);
+      const int left = columns.first, next = std::min(y + 1, last - 1);
+      blend_row(kept.stretched(above), kept.stretched(below), place - static_cast<float>(above), glow, &out(y, left),
+                columns.end - left, &picture(next, left), &out(next, left));
     }
   });
 }
