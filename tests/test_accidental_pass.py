@@ -14,7 +14,7 @@ import pytest
 from rasant.bundle.manifest import Postprocess
 from rasant.bundle.reader import _release
 from rasant.errors import ConfigError, ThresholdError
-from rasant.inspector import load
+from rasant.opening import load
 from rasant.settings import highest_score
 from rasant.types import Clock, Frame, Reason, Verdict
 from tiny_bundle import plate_frame, write_tiny_bundle

@@ -12,11 +12,13 @@ import typer
 
 import rasant
 from rasant_calibration.good_parts import GoodParts, score_good_parts
+from rasant_calibration.int8_command import int8
 from rasant_calibration.threshold import ThresholdChoice, choose_threshold
 
 __all__ = ["calibrate", "decide", "threshold"]
 
 calibrate = typer.Typer(no_args_is_help=True, add_completion=False)
+calibrate.command()(int8)
 
 
 @calibrate.callback()

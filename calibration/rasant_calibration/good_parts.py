@@ -8,7 +8,15 @@ from collections.abc import Callable
 
 import rasant
 
-__all__ = ["GoodParts", "score_good_parts"]
+__all__ = ["GoodParts", "hash_pixels", "score_good_parts"]
+
+
+def hash_pixels(digest: hashlib._Hash, frame: rasant.Frame) -> None:
+    """Add a frame's pixels, with their dtype and shape, to a running hash."""
+    for image in (frame.color, frame.depth):
+        if image is not None:
+            digest.update(repr((image.dtype.str, image.shape)).encode())
+            digest.update(image.tobytes())
 
 
 class GoodParts:
@@ -31,10 +39,7 @@ class GoodParts:
 
     def add(self, frame: rasant.Frame, inspection: rasant.Inspection) -> None:
         """Count one good frame."""
-        for image in (frame.color, frame.depth):
-            if image is not None:
-                self._hash.update(repr((image.dtype.str, image.shape)).encode())
-                self._hash.update(image.tobytes())
+        hash_pixels(self._hash, frame)
         name = frame.name or str(frame.index)
         if inspection.score == inspection.score:
             self.names.append(name)

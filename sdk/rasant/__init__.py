@@ -43,7 +43,8 @@ if TYPE_CHECKING:
         ThresholdError,
         UnsafeBundle,
     )
-    from rasant.inspector import Inspector, load
+    from rasant.inspector import Inspector
+    from rasant.opening import load
     from rasant.preprocess import Prepared, Preprocessor, PreprocessParams
     from rasant.sensors import Source, open_source
     from rasant.station import Station, read_station
@@ -120,7 +121,8 @@ __all__ = [
 # Names that are not errors, by the module that defines them.
 _MODULES = {
     "rasant.bundle": ("Bundle", "Manifest", "read_bundle", "write_bundle"),
-    "rasant.inspector": ("Inspector", "load"),
+    "rasant.inspector": ("Inspector",),
+    "rasant.opening": ("load",),
     "rasant.preprocess": ("Prepared", "PreprocessParams", "Preprocessor"),
     "rasant.sensors": ("Source", "open_source"),
     "rasant.station": ("Station", "read_station"),

@@ -44,7 +44,7 @@ def evaluate(
     """
     from rasant.bundle import read_bundle
     from rasant.evaluate import evaluate_records, inspect_source, with_levels
-    from rasant.inspector import load
+    from rasant.opening import load
     from rasant.report.pictures import PictureBook
     from rasant.sensors import open_source
 

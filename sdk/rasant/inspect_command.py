@@ -48,7 +48,7 @@ def inspect(
 
     Example: rasant inspect bracket.rasant folder:captures --json --fail-on-reject
     """
-    from rasant.inspector import load
+    from rasant.opening import load
     from rasant.sensors import open_source
 
     uri = source or _station_source(station)

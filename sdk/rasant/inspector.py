@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +24,14 @@ from typing_extensions import Self
 
 from rasant.attribution import deviations, name_modality
 from rasant.engine_guard import EngineGuard
-from rasant.engines import Engine, open_engine
+from rasant.engines import Engine
 from rasant.errors import DtypeError, EngineError, EngineLost, EngineTimeout, FrameRefused
 from rasant.freshness import Freshness, sample_rows
 from rasant.ops.regions import RegionStat, find_regions
 from rasant.ops.score import ScoreResult, score_map
 from rasant.preprocess import Prepared, Preprocessor, frame_from_map
 from rasant.resolution import Resolution, map_resolution, median_distance
-from rasant.settings import Settings, highest_score, resolve
+from rasant.settings import Settings, highest_score
 from rasant.tiled_engine import TiledEngine
 from rasant.types import Clock, Frame, Inspection, Intrinsics, Reason, Region, Timings
 from rasant.verdict import Finding, check_camera, check_color, check_depth, judge
@@ -41,13 +40,12 @@ if TYPE_CHECKING:
     from rasant.bundle import Bundle
     from rasant.engines import EngineInfo
 
-__all__ = ["Inspector", "Status", "load"]
+__all__ = ["Inspector", "Status"]
 
 LOG = logging.getLogger("rasant.inspector")
 LOG.addHandler(logging.NullHandler())
 
 Map = npt.NDArray[np.float32]
-FALLBACK = ("onnxruntime", "cpu")  # engine and device that are there where rasant is
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,43 +335,3 @@ def _timings(trace: _Trace, now: int, acquire_ms: float) -> Timings:
         acquire_ms, (prepared - trace.start_ns) / 1e6, (inferred - prepared) / 1e6, (now - inferred) / 1e6,
         acquire_ms + (now - trace.start_ns) / 1e6,
     )
-
-
-def load(
-    path: str | Path, engine: str = "auto", *, device: str = "cpu", allow_fallback: bool = False,
-    station: str | Path | None = None, require_threshold: bool = True, threads: int = 0, **overrides: Any,
-) -> Inspector:
-    """Open a bundle on an engine.
-
-    path: a `.rasant` file. engine: "auto" or a name that `rasant doctor` lists. device: "cpu", "cuda" or "cuda:N".
-    allow_fallback: accept the CPU where the device is not to be had; `Inspector.status` then says so.
-    station: a station file.
-    require_threshold: False also loads a bundle without threshold; its verdicts are UNKNOWN, maps and scores are there.
-    threads: for the engine and the operations; 0 leaves the engine to its runtime and takes one for the operations.
-    overrides: single values of a station file, flat, e.g. `threshold=0.6`, `roi=(0, 0, 640, 480)`, `deadline_ms=100`,
-        `max_age_ms=None`.
-
-    Raises BundleError and its kin, ThresholdError, ConfigError, EngineUnavailable.
-    """
-    from rasant.bundle import read_bundle
-    from rasant.station import read_station, station_from
-
-    stated = station_from(overrides, None if station is None else read_station(station))
-    bundle = read_bundle(path)
-    settings = resolve(bundle, stated, require_threshold=require_threshold)
-    if engine == "auto" and stated.engine is not None:
-        engine = stated.engine
-
-    def opened(name: str, device: str) -> Engine:
-        found = open_engine(
-            name, bundle.graph(), precision=bundle.manifest.detector.precision, device=device, threads=threads,
-            allow_fallback=allow_fallback,
-        )
-        found.warmup(1)
-        return found
-
-    first = opened(engine, device)
-    again = [partial(opened, first.info.name, device)]
-    if allow_fallback and (first.info.name, device) != FALLBACK:
-        again.append(partial(opened, *FALLBACK))
-    return Inspector(first, settings, bundle=bundle, threads=max(1, threads), reopen=again)

@@ -75,11 +75,40 @@ def auroc_interval(
     high, low = values[defective], values[~defective]
     if not len(high) or not len(low):
         return None
-    wins = (high[:, None] > low[None, :]) + 0.5 * (high[:, None] == low[None, :])
+    return _bootstrap(_wins(high, low), confidence, resamples, seed)
+
+
+def auroc_change_interval(
+    scores: npt.ArrayLike, reference: npt.ArrayLike, labels: npt.ArrayLike, *, confidence: float = 0.95,
+    resamples: int = 2000, seed: int = 0,
+) -> tuple[float, float] | None:
+    """Paired bootstrap interval of AUROC(scores) - AUROC(reference) on the same parts; drawn as `auroc_interval` is.
+
+    scores, reference: (N,) finite numbers. labels: (N,) bool, True = defective. None where a class is missing.
+    """
+    defective = np.asarray(labels, dtype=bool)
+    if defective.all() or not defective.any():
+        return None
+    ours, theirs = (
+        _wins(values[defective], values[~defective]) for values in (np.asarray(scores), np.asarray(reference))
+    )
+    return _bootstrap(ours - theirs, confidence, resamples, seed)
+
+
+def _wins(high: npt.NDArray[np.float64], low: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(defective, good): 1 where the defective part scores higher, one half for a tie."""
+    return np.asarray((high[:, None] > low[None, :]) + 0.5 * (high[:, None] == low[None, :]))
+
+
+def _bootstrap(
+    wins: npt.NDArray[np.float64], confidence: float, resamples: int, seed: int
+) -> tuple[float, float]:
+    """Percentile interval of the mean of `wins`, with rows and columns drawn anew."""
     random = np.random.default_rng(seed)
-    draws_high = random.multinomial(len(high), np.full(len(high), 1.0 / len(high)), size=resamples)
-    draws_low = random.multinomial(len(low), np.full(len(low), 1.0 / len(low)), size=resamples)
-    areas = np.einsum("ri,ri->r", draws_high @ wins, draws_low) / (len(high) * len(low))
+    rows, cols = wins.shape
+    draws_high = random.multinomial(rows, np.full(rows, 1.0 / rows), size=resamples)
+    draws_low = random.multinomial(cols, np.full(cols, 1.0 / cols), size=resamples)
+    means = np.einsum("ri,ri->r", draws_high @ wins, draws_low) / (rows * cols)
     tail = 50.0 * (1.0 - confidence)
-    bounds = np.percentile(areas, [tail, 100.0 - tail])
+    bounds = np.percentile(means, [tail, 100.0 - tail])
     return float(bounds[0]), float(bounds[1])

@@ -157,7 +157,7 @@ def test_golden_arrays_are_read_back(tmp_path: Path) -> None:
     assert read_bundle(write_tiny_bundle(tmp_path / "b")).golden() == {}
     del arrays["logits"]
     options["files"] = {"golden.safetensors": write_tensors(arrays)}
-    with pytest.raises(IntegrityError, match="expected float32 arrays"):
+    with pytest.raises(IntegrityError, match="expected arrays"):
         write_tiny_bundle(tmp_path / "c", **options)
 
 

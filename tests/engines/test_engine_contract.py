@@ -201,14 +201,14 @@ def test_a_forked_child_is_told_to_open_its_own(name: str, monkeypatch: pytest.M
 
 
 def test_auto_takes_the_fastest_certified_engine_and_says_why() -> None:
-    """A certificate decides, not mere presence; the note stands in the engine's info."""
+    """A certificate decides, not mere presence; the reason stands in the engine's info."""
     assert choose_engine({"openvino", "onnxruntime"})[0] == "openvino"
     assert choose_engine({"onnxruntime"})[0] == "onnxruntime"
     assert choose_engine(())[0] == "onnxruntime"
     assert "openvino: not certified by the bundle" in choose_engine(())[1]
     with open_engine("auto", tiny_model(), certified=("openvino",)) as engine:
         assert engine.info.name == "openvino"
-        assert "certified" in engine.info.notes[-1]
+        assert "certified" in engine.info.choice
 
 
 def test_auto_goes_on_where_an_engine_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,8 +30,8 @@ WARM_UP = 3  # frames of each stream that are inspected first and not counted
 SETTLE = 2  # frames at the start of a turn that are not counted: the one before left its own data in the caches
 TURNS = 10
 DISTINCT = 32  # frames kept in memory
-# A benchmark is no line: frames are as old as it likes, and a source of one frame is not frozen.
-RELAXED: dict[str, Any] = {"max_age_ms": None, "max_identical": 1 << 30}
+# A benchmark is no line: frames are as old as it likes, a source of one frame is not frozen, and no answer is cut off.
+RELAXED: dict[str, Any] = {"max_age_ms": None, "deadline_ms": None, "max_identical": 1 << 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ class Run:
     machine: dict[str, Any]  # `host()` before anything ran
     utc: str  # when it began
     pauses_ms: list[float]  # of Python's garbage collector, whichever candidate ran
+    memory: dict[str, float | None]  # `memory_mib()` when all had run, before engines were closed
 
 
 def candidate(text: str) -> Candidate:
@@ -106,12 +107,14 @@ def bench_bundles(
     if driver not in ("turns", "loadgen"):
         raise ConfigError(f"driver must be turns or loadgen, got {driver!r}")
     how = Scenario.parse(scenario)
+    if how.kind == "offline":
+        threads = threads or 1  # the workers share the CPUs
     supply = read_frames(source, min(frames, DISTINCT))
     feed = Frames(supply.frames)
     board = Board(root)
     sampler = Sampler(board)
     utc = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    run = Run(how, supply, threads, driver, sampler, tuple(candidates), host(root), utc, [])
+    run = Run(how, supply, threads, driver, sampler, tuple(candidates), host(root), utc, [], {})
     with ExitStack() as stack:
         stack.callback(board.close)
         for each in candidates:
@@ -126,6 +129,7 @@ def bench_bundles(
                 run_loadgen(each, how, feed, pool, frames, seconds)
         else:
             _take_turns(run, feed, pool, frames, seconds)
+        run.memory.update(memory_mib())
     return run
 
 
@@ -146,11 +150,8 @@ def _take_turns(run: Run, feed: Frames, pool: ThreadPoolExecutor, frames: int, s
 
 def _load(each: Candidate, scenario: Scenario, feed: Frames, threads: int, stack: ExitStack) -> None:
     """Open the inspectors of all streams and warm them up; the first one is timed."""
-    from rasant.inspector import load
+    from rasant.opening import load
 
-    # Workers share the CPUs; streams stand for cameras with an inspector each, as an integrator would write it.
-    if scenario.kind == "offline" and threads == 0:
-        threads = 1
     before = memory_mib()["rss_mib"]
     for stream in range(scenario.streams):
         begin = time.perf_counter()

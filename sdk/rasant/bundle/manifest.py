@@ -16,7 +16,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -26,7 +25,9 @@ from pydantic import (
     model_validator,
 )
 
+from rasant.bundle.conversion_schema import Certificate, GoldenFrames, Quantisation
 from rasant.bundle.preprocess_schema import Preprocess, Tiles
+from rasant.bundle.schema import FileName, Name, Ratio, Sha256, Strict, Text, sorted_keys
 from rasant.errors import ManifestError, ThresholdError
 from rasant.tiles import lay_tiles
 
@@ -35,10 +36,12 @@ __all__ = [
     "MANIFEST_NAME",
     "Attribution",
     "Camera",
+    "Certificate",
     "Decision",
     "Exposure",
     "FalseRejectBound",
     "FileEntry",
+    "GoldenFrames",
     "GraphSpec",
     "Level",
     "Manifest",
@@ -46,6 +49,7 @@ __all__ = [
     "ParityRecord",
     "Postprocess",
     "Preprocess",
+    "Quantisation",
     "TensorSpec",
     "Tiles",
     "Training",
@@ -58,22 +62,7 @@ __all__ = [
 MANIFEST_NAME = "manifest.json"
 MANIFEST_BYTES_MAX = 1 << 20
 
-Ratio = Annotated[float, Field(ge=0.0, le=1.0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}$")]
-FileName = Annotated[str, Field(min_length=1, max_length=128)]
-Text = Annotated[str, Field(max_length=10_000)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-def _sorted(value: dict[str, Any]) -> dict[str, Any]:
-    return dict(sorted(value.items()))
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class TensorSpec(_Strict):
+class TensorSpec(Strict):
     """One input or output of a graph. Shapes are static; the only dtype at a graph's border is float32."""
 
     name: Name
@@ -81,7 +70,7 @@ class TensorSpec(_Strict):
     dtype: Literal["float32"] = "float32"
 
 
-class GraphSpec(_Strict):
+class GraphSpec(Strict):
     """One ONNX graph: where it is, and what it must look like."""
 
     file: FileName
@@ -91,14 +80,14 @@ class GraphSpec(_Strict):
     outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=8)]
 
 
-class FileEntry(_Strict):
+class FileEntry(Strict):
     """Size in bytes and SHA-256 of one file of the bundle."""
 
     sha256: Sha256
     size: NonNegativeInt
 
 
-class Postprocess(_Strict):
+class Postprocess(Strict):
     """From logits to scores.
 
     kernel: side of the box mean, odd, map pixels. score_range: smallest and largest possible score, None = unbounded.
@@ -123,7 +112,7 @@ class Postprocess(_Strict):
         return self
 
 
-class FalseRejectBound(_Strict):
+class FalseRejectBound(Strict):
     """Confidence interval of the false-reject rate that a threshold has on good parts."""
 
     level: Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -131,7 +120,7 @@ class FalseRejectBound(_Strict):
     high: Ratio
 
 
-class Decision(_Strict):
+class Decision(Strict):
     """The threshold on the raw pooled score, and how it was chosen. `threshold` None: not calibrated yet.
 
     n_good: good parts it was chosen from, n_unknown of which got no verdict. margin: score units added to the highest
@@ -149,7 +138,7 @@ class Decision(_Strict):
     note: Text = ""
 
 
-class Exposure(_Strict):
+class Exposure(Strict):
     """Limits of the colour image, in 8-bit levels."""
 
     min_mean: Annotated[float, Field(ge=0.0, le=255.0)] = 4.0
@@ -157,7 +146,7 @@ class Exposure(_Strict):
     min_std: Annotated[float, Field(ge=0.0, le=255.0)] = 1.0
 
 
-class Validity(_Strict):
+class Validity(Strict):
     """What a frame must satisfy before its score may mean PASS."""
 
     min_valid_depth: Ratio = 0.5
@@ -175,7 +164,7 @@ class Validity(_Strict):
         return self
 
 
-class Camera(_Strict):
+class Camera(Strict):
     """The camera that a bundle is bound to; None means any."""
 
     width: PositiveInt
@@ -184,48 +173,52 @@ class Camera(_Strict):
     calibration_id: Text | None = None
 
 
-class Level(_Strict):
+class Level(Strict):
     """Mean and standard deviation of a quantity on good parts."""
 
     mean: NonNegativeFloat
     std: PositiveFloat
 
 
-class Attribution(_Strict):
+class Attribution(Strict):
     """Reconstruction residual of each modality on good parts, so that a region can say which modality fired."""
 
     color: Level | None = None
     depth: Level | None = None
 
 
-class ParityRecord(_Strict):
+class ParityRecord(Strict):
     """How far one engine's `logits` were from the trainer's own, over `frames` golden frames."""
 
     engine: Text
-    versions: Annotated[dict[Name, Text], AfterValidator(_sorted)]
+    versions: Annotated[dict[Name, Text], AfterValidator(sorted_keys)]
     max_abs: NonNegativeFloat
     mean_abs: NonNegativeFloat
     frames: PositiveInt
 
 
-class Parity(_Strict):
-    """The certificate: golden inputs and outputs (a safetensors file) and what each engine made of them."""
+class Parity(Strict):
+    """Golden inputs and outputs of the network (a safetensors file), and how near the exported graph came to them.
+
+    frames: the camera of the raw frames in the same file, None where it has none.
+    """
 
     golden: FileName | None = None
+    frames: GoldenFrames | None = None
     records: tuple[ParityRecord, ...] = ()
 
 
-class Training(_Strict):
+class Training(Strict):
     """What the network was trained on and with, so that it can be trained again."""
 
     data_sha256: Sha256 | None = None
     seed: NonNegativeInt = 0
     steps: NonNegativeInt = 0
     recipe: Annotated[str, Field(max_length=100_000)] = ""
-    versions: Annotated[dict[Name, Text], AfterValidator(_sorted)] = {}
+    versions: Annotated[dict[Name, Text], AfterValidator(sorted_keys)] = Field(default_factory=dict)
 
 
-class Manifest(_Strict):
+class Manifest(Strict):
     """`manifest.json`, schema version 1. `graphs` holds "detector", the network whose output `logits` is scored."""
 
     schema_version: Literal[1] = 1
@@ -234,8 +227,8 @@ class Manifest(_Strict):
     category: Text
     created: AwareDatetime
     licence: Text
-    graphs: Annotated[dict[Name, GraphSpec], AfterValidator(_sorted), Field(max_length=8)]
-    files: Annotated[dict[FileName, FileEntry], AfterValidator(_sorted), Field(max_length=64)]
+    graphs: Annotated[dict[Name, GraphSpec], AfterValidator(sorted_keys), Field(max_length=8)]
+    files: Annotated[dict[FileName, FileEntry], AfterValidator(sorted_keys), Field(max_length=64)]
     preprocess: Preprocess
     tiles: Tiles | None = None
     postprocess: Postprocess = Postprocess()
@@ -244,9 +237,13 @@ class Manifest(_Strict):
     camera: Camera | None = None
     attribution: Attribution = Attribution()
     parity: Parity = Parity()
+    quantisation: Quantisation | None = None
+    certificates: Annotated[tuple[Certificate, ...], Field(max_length=32)] = ()
     training: Training = Training()
-    minimum_versions: Annotated[dict[Name, Text], AfterValidator(_sorted)] = {}
-    metrics: Annotated[dict[Text, float], AfterValidator(_sorted), Field(max_length=1000)] = {}
+    minimum_versions: Annotated[dict[Name, Text], AfterValidator(sorted_keys)] = Field(default_factory=dict)
+    metrics: Annotated[dict[Text, float], AfterValidator(sorted_keys), Field(max_length=1000)] = Field(
+        default_factory=dict
+    )
 
     @property
     def detector(self) -> GraphSpec:

@@ -142,18 +142,34 @@ def _check_golden(manifest: Manifest, contents: Mapping[str, bytes]) -> None:
             except CheckpointError as error:
                 raise IntegrityError(f"{name}: {error}") from error
     if manifest.parity.golden is None:
+        if manifest.parity.frames is not None:
+            raise IntegrityError("parity.frames describes raw frames, and the bundle has no golden file")
         return
-    if not manifest.parity.golden.endswith(".safetensors"):
-        raise IntegrityError(f"parity.golden must be a .safetensors file, got {manifest.parity.golden!r}")
-    shapes = {name: entry.shape for name, entry in check_tensors(contents[manifest.parity.golden]).tensors.items()}
-    dtypes = {entry.dtype for entry in check_tensors(contents[manifest.parity.golden]).tensors.values()}
-    frames = {shape[0] for shape in shapes.values() if shape}
-    wanted = {spec.name: spec.shape[1:] for spec in (*manifest.detector.inputs, *manifest.detector.outputs)}
-    if {name: shape[1:] for name, shape in shapes.items()} != wanted or len(frames) != 1 or dtypes != {"F32"}:
-        raise IntegrityError(
-            f"{manifest.parity.golden}: expected float32 arrays (frames, ...) with {wanted}, "
-            f"got {shapes} of {sorted(dtypes)}"
-        )
+    name = manifest.parity.golden
+    if not name.endswith(".safetensors"):
+        raise IntegrityError(f"parity.golden must be a .safetensors file, got {name!r}")
+    found = {key: (entry.dtype, entry.shape) for key, entry in check_tensors(contents[name]).tensors.items()}
+    depth, _ = found.get("frame.depth", ("U16", ()))
+    wanted = _golden_arrays(manifest, "F32" if depth == "F32" else "U16", "float.logits" in found)
+    counts = {shape[0] for _, shape in found.values() if shape}
+    if {key: (dtype, shape[1:]) for key, (dtype, shape) in found.items()} != wanted or len(counts) != 1 or 0 in counts:
+        raise IntegrityError(f"{name}: expected arrays (frames, ...) of {wanted}, got {found}")
+
+
+def _golden_arrays(manifest: Manifest, depth: str, with_float: bool) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Dtype and shape of one frame of each array: the detector's tensors, the raw frames, the float network's logits.
+
+    A detector of tiles has them for one tile. Raw depth is of counts or of metres (`depth`: "U16" or "F32").
+    """
+    specs = (*manifest.detector.inputs, *manifest.detector.outputs)
+    wanted: dict[str, tuple[str, tuple[int, ...]]] = {spec.name: ("F32", spec.shape[1:]) for spec in specs}
+    if with_float:
+        wanted["float.logits"] = wanted["logits"]
+    if manifest.parity.frames is not None:
+        size = manifest.parity.frames.height, manifest.parity.frames.width
+        raw = {"color": ("U8", (*size, 3)), "depth": (depth, size)}
+        wanted |= {f"frame.{name}": raw[name] for name in manifest.preprocess.input_channels}
+    return wanted
 
 
 def _decode_mask(file: str, data: bytes, size: tuple[int, int]) -> npt.NDArray[np.bool_]:

@@ -57,7 +57,7 @@ def open_engine(
         cache=cache,
     )  # fmt: skip
     if why:
-        opened.info = replace(opened.info, notes=(*opened.info.notes, why))
+        opened.info = replace(opened.info, choice=why)
     return cast("Engine", opened)
 
 

@@ -34,6 +34,7 @@ class EngineInfo:
     provider: the execution provider in use, not the one asked for. precision: "fp32", "fp16" or "int8", a property of
     the graph. device: "cpu", "cuda:N" or what else the engine names. fallback: True if the asked device was not to be
     had and the caller allowed another; `notes` then say why. open_s: seconds it took to open or compile the graph.
+    choice: why "auto" took this engine, "" where the caller named it. proof: what the golden frames of the bundle said.
     """
 
     name: str
@@ -44,6 +45,8 @@ class EngineInfo:
     notes: tuple[str, ...] = ()
     fallback: bool = False
     open_s: float = field(default=0.0, compare=False)
+    choice: str = field(default="", compare=False)
+    proof: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{self.name} {self.version} {self.provider}"

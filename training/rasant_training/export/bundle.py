@@ -7,7 +7,6 @@ import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -29,6 +28,7 @@ from rasant.bundle.writer import list_files
 from rasant.engines.onnxruntime import OnnxRuntimeEngine
 from rasant.errors import ConfigError, SourceError
 from rasant_training.data.parts import PreparedParts, prepare_parts
+from rasant_training.export.golden import golden_camera, golden_frames, golden_pixels, network_inputs
 from rasant_training.export.onnx import OnnxExport, to_onnx
 from rasant_training.export.verify import Golden, compare, make_golden, random_inputs
 from rasant_training.method import load_method
@@ -39,7 +39,7 @@ from rasant_training.trained import trained_network
 __all__ = ["attribution_levels", "export_run", "validity_limits"]
 
 GRAPH, GOLDEN = "detector.onnx", "golden.safetensors"
-REAL_FRAMES, RANDOM_FRAMES = 1, 1  # golden frames; each is about 2 MB at 256 x 256
+RANDOM_FRAMES = 2  # noise that the exported graph is held to as well: a wrong resize cannot hide in it
 LEVEL_PARTS = 20  # good parts that set the attribution levels
 MINIMUM_RUNTIME = {8: "1.14", 10: "1.18"}  # ONNX Runtime that reads an IR version
 
@@ -63,17 +63,17 @@ def export_run(
     shapes = {name: (1, *stack.shape[1:]) for name, stack in inputs.items()}
     exported = to_onnx(network, {name: torch.zeros(shape) for name, shape in shapes.items()}, profile=profile,
                        opset=opset)
-    golden = make_golden(network, {
-        name: np.concatenate([noise, inputs[name][:REAL_FRAMES]])
-        for name, noise in random_inputs(shapes, RANDOM_FRAMES, record.recipe.loop.seed).items()
-    })
+    frames = golden_frames(data)
+    golden = make_golden(network, network_inputs(record.recipe, frames))
+    noise = make_golden(network, random_inputs(shapes, RANDOM_FRAMES, record.recipe.loop.seed))
     with OnnxRuntimeEngine(exported.model, threads=1) as engine:
+        compare(engine, noise)
         parity = compare(engine, golden)
     manifest = _manifest(record, exported, progress.step, licence).model_copy(update={
         "attribution": attribution_levels(network, record, inputs, parts),
-        "parity": Parity(golden=GOLDEN, records=(parity,)),
+        "parity": Parity(golden=GOLDEN, frames=golden_camera(frames[0]), records=(parity,)),
     })
-    files = {GRAPH: exported.model, GOLDEN: write_tensors(golden.arrays)}
+    files = {GRAPH: exported.model, GOLDEN: write_tensors({**golden.arrays, **golden_pixels(record.recipe, frames)})}
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(out, manifest, files)
     return _report(out, exported, golden, manifest, progress.step)
