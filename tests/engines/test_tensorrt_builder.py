@@ -6,7 +6,11 @@ It is TensorRT's parser and builder with the API of version 11. It cannot run a 
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -129,14 +133,45 @@ def test_what_the_real_parser_refuses_is_named(tmp_path: Path) -> None:
         build_plan(onnx_model(nodes, {"x": [1, 8]}, {"y": [1, 8]}), device="emu", cache=tmp_path, module=trt)
 
 
-def test_the_real_build_can_be_ended(tmp_path: Path) -> None:
-    """Ctrl-C while it builds: TensorRT is told to stop, and nothing is kept."""
+INTERRUPTED = """
+import sys, warnings
+from pathlib import Path
+import rasant, tensorrt_rtx
+from rasant.engines.tensorrt import build_plan
+warnings.simplefilter("ignore")
+model, seen = rasant.read_bundle(sys.argv[1]).graph(), []
+def tell(step):
+    if step.total and not seen:
+        seen.append(step)
+        print("building", flush=True)
+try:
+    build_plan(model, device="emu", cache=Path(sys.argv[2]), module=tensorrt_rtx, progress=tell)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.7])
+def test_ctrl_c_ends_the_real_build(delay_s: float, tmp_path: Path) -> None:
+    """Whenever it comes: the builder stops at its next step, nothing is kept, and the bindings print nothing."""
+    command = [sys.executable, "-c", INTERRUPTED, EXAMPLE, tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "building\n"
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=120)[0] == "interrupted\n"
+    assert list(tmp_path.glob("*.plan")) == []
+
+
+def test_what_a_listener_raises_ends_the_real_build(tmp_path: Path) -> None:
+    """TensorRT is told to stop, and the caller sees its own exception."""
 
     def stop(step: BuildStep) -> None:
         if step.total and step.done == 2:
-            raise KeyboardInterrupt
+            raise RuntimeError("enough")
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError, match="enough"):
         build_plan(tiny_model(), device="emu", cache=tmp_path, module=trt, progress=stop)
     assert list(tmp_path.glob("*.plan")) == []
 

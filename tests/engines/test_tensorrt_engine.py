@@ -171,7 +171,8 @@ def test_layers_are_timed(built: tuple[Any, Path]) -> None:
 
 def test_slots_are_used_in_order(built: tuple[Any, Path]) -> None:
     """A busy slot, one that was not submitted and one that is not there are told apart."""
-    with open_(*built, slots=2) as engine:
+    with open_(*built, slots=2, threads=3) as engine:
+        assert engine._runtime.max_threads == 3
         engine.submit(1)
         with pytest.raises(EngineError, match="still runs"):
             engine.submit(1)

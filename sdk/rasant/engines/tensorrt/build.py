@@ -11,6 +11,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,7 +52,7 @@ def build_plan(
     model: a graph that `rasant.read_bundle` has checked. precision: of the graph; only TensorRT 8.6 can make "fp16" of
     a float32 graph. device: "cuda" or "dla:N". allow_fallback: layers that the DLA cannot run may run on the GPU.
     cache: folder, see `PlanCache`. module: `tensorrt` or a stand-in. rebuild: build in any case. progress: called with
-    each step, from the thread that builds; what it raises ends the build, and is raised here.
+    each step, in the thread that builds; what it raises ends the build, and is raised here.
 
     Raises ConfigError for a device or precision that cannot be, EngineUnavailable without TensorRT, GPU or DLA,
     EngineError where TensorRT refuses the graph, EngineLost where memory runs out, PlanError where nothing can be kept.
@@ -68,7 +69,8 @@ def build_plan(
             return found
         begin = time.perf_counter()
         journal = Journal(report.line)
-        plan, timing = _serialize(trt, model, fields, target, plans.timing(fields), journal, report)
+        known = plans.timing(fields)
+        plan, timing = _apart(report, lambda: _serialize(trt, model, fields, target, known, journal, report))
         record = plans.write(fields, plan, time.perf_counter() - begin, journal.tail)
         if timing:
             plans.keep_timing(fields, timing)
@@ -99,6 +101,18 @@ def plan_fields(
         gpu_fallback=target.dla_core is not None and allow_fallback, precision=precision,
         shapes=tuple((tensor.name, tensor.shape) for tensor in (*graph.inputs, *graph.outputs)), options=options,
     )  # fmt: skip
+
+
+def _apart(report: _Report, call: Callable[[], tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    """The result of a call in a thread of its own. Ctrl-C then reaches us, who tell the builder to end, and not one of
+    its callbacks, where the bindings print it and go on.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="rasant-build") as thread:
+        try:
+            return thread.submit(call).result()
+        except KeyboardInterrupt as error:
+            report.end(error)
+            raise
 
 
 def _serialize(
@@ -185,19 +199,23 @@ class _Report:
 
     def step(self, step: BuildStep) -> bool:
         """False once the build is to end."""
-        with self._lock:
-            try:
+        try:
+            with self._lock:
                 if self._listener is not None and self._raised is None:
                     self._listener(step)
-            except BaseException as error:  # Ctrl-C among them; it must not pass through the builder's frames
-                self._raised = error
-            return self._raised is None
+        except BaseException as error:  # it must not pass through the builder's frames
+            self.end(error)
+        return self._raised is None
 
     def line(self, text: str) -> bool:
         return self.step(BuildStep(text))
 
+    def end(self, error: BaseException) -> None:
+        """Ends the build at its next step; `check` raises `error`."""
+        self._raised = self._raised or error
+
     def check(self) -> None:
-        """Raises what the listener raised."""
+        """Raises what ended the build."""
         if self._raised is not None:
             raise self._raised
 
