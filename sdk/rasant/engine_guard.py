@@ -69,7 +69,7 @@ class EngineGuard:
             self._poll(self._engine, self._late_since)
         if self._engine is None:
             self._open_again()
-            raise EngineLost(f"the engine is down and is being opened again; it failed with: {self._why}")
+            raise EngineLost(f"the engine is down and being opened again; it failed with: {self._why}")
         return self._engine
 
     def run(self, budget_s: float | None = None) -> None:
@@ -129,15 +129,14 @@ class EngineGuard:
 
     def _go_down(self, engine: Engine, error: Exception, *, hangs: bool = False) -> None:
         self._why = f"{type(error).__name__}: {error}"
-        text = f"the engine is down after {max(1, self._failures)} failures in a row; the last: {self._why}"
         if self._ways:
-            LOG.error("%s: %s", self.info, text)
+            LOG.error("%s is down: %s", self.info, self._why)
             self._engine, self._dead = None, (engine, hangs)
             self._late_since, self._failures = None, 0
             if time.monotonic() - self._opened_at > STEADY_S:
                 self._pause, self._next_attempt = FIRST_PAUSE_S, 0.0
             self._open_again()
-        raise EngineLost(text) from error
+        raise EngineLost(f"the engine is down; it failed with: {self._why}") from error
 
     def _open_again(self) -> None:
         """Start an attempt, unless one goes on or the last was too recent."""

@@ -18,7 +18,7 @@ import onnxruntime
 import pytest
 
 import rasant
-from rasant import engine_guard
+from rasant import engine_guard, opening
 from rasant.engine_guard import MAX_FAILURES, EngineGuard
 from rasant.engines.onnxruntime import OnnxRuntimeEngine
 from rasant.errors import EngineLost, EngineTimeout, EngineUnavailable
@@ -383,7 +383,7 @@ def test_load_opens_the_cpu_only_where_a_fallback_is_allowed(
 ) -> None:
     """R3, through `rasant.load`: a lost device that stays away means ONNX Runtime on the CPU, or E_ENGINE_DOWN."""
     asked: list[tuple[str, str]] = []
-    real = rasant.opening.open_engine
+    real = opening.open_engine
 
     def open_engine(name: str, model: bytes, *, device: str, **options: object) -> object:
         asked.append((name, device))
@@ -393,7 +393,7 @@ def test_load_opens_the_cpu_only_where_a_fallback_is_allowed(
             raise EngineUnavailable("the device does not answer")
         return StubEngine(name="gpu", answer=Lost(2))
 
-    monkeypatch.setattr("rasant.opening.open_engine", open_engine)
+    monkeypatch.setattr(opening, "open_engine", open_engine)
     path = write_tiny_bundle(tmp_path / "tiny.rasant")
     with rasant.load(path, device="cuda", allow_fallback=allowed, threads=1) as inspector:
         assert inspector(plate_frame()).verdict is Verdict.PASS
