@@ -30,7 +30,7 @@ SUMMARIES = {
     "inspect": "Inspect every frame of a source with a bundle.",
     "evaluate": "Measure how well a bundle finds the defects of a labelled source.",
     "synth": "Make synthetic parts or defects to look at.",
-    "bench": "Time the operations against a numpy and OpenCV assembly.",
+    "bench": "Time bundles and engines side by side, or the operations against numpy and OpenCV.",
     "train": "Train a detector on good parts.",
     "export": "Turn a training run into a bundle.",
     "build": "Compile a bundle's graph for this machine's GPU, ahead of time.",
@@ -52,6 +52,7 @@ EXTRAS = {
     "fastapi": "serve",
     "uvicorn": "serve",
     "cryptography": "signing",
+    "mlperf_loadgen": "bench",
 }
 """Top-level module -> the extra of this distribution that brings it."""
 

@@ -25,6 +25,7 @@ EXTRA_MODULES = {
     "genicam": ("harvesters",),
     "serve": ("fastapi", "uvicorn"),
     "signing": ("cryptography",),
+    "bench": ("mlperf_loadgen",),
 }
 CORE = (
     "numpy", "opencv-python-headless", "onnxruntime", "onnx", "pydantic", "typer", "rich", "mcap", "jinja2",

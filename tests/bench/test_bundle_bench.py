@@ -14,7 +14,7 @@ from rasant.bench.bundle import SETTLE, WARM_UP, bench_bundles, candidate, read_
 from rasant.bench.page import rows_of, write_page
 from rasant.bench.record import STAGES, make_records, without_samples
 from rasant.cli import app
-from rasant.errors import ConfigError, SourceError
+from rasant.errors import ConfigError, EngineError, SourceError
 from tiny_bundle import plate_camera, write_tiny_bundle
 
 SOURCE = "synthetic:plate?frames=3&size=64"
@@ -181,3 +181,15 @@ def test_loadgen_drives_and_judges(tiny_bundle: Path) -> None:
         assert record["counts"]["frames"] >= 8 and record["scenario"]["driver"] == "loadgen"
     paced = CliRunner().invoke(app, ["bench", str(tiny_bundle), "--driver", "loadgen", "--scenario", "paced:9"])
     assert paced.exit_code == 2
+
+
+def test_an_error_under_loadgen_comes_out(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong in LoadGen's callback ends the run and is raised, instead of hanging in its threads."""
+    pytest.importorskip("mlperf_loadgen")
+
+    def fail(*_: object) -> None:
+        raise EngineError("no such luck")
+
+    monkeypatch.setattr("rasant.bench.loadgen.run_turn", fail)
+    with pytest.raises(EngineError, match="no such luck"):
+        bench_bundles([candidate(str(tiny_bundle))], SOURCE, frames=4, threads=1, driver="loadgen")

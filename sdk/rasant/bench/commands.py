@@ -56,7 +56,7 @@ def bench(
     """
     if ops and (bundle or compare):
         raise ConfigError("--ops times the operations and takes no bundle; leave one of them out")
-    if compare and all(Path(side.partition("@")[0]).suffix in _RECORDS for side in compare):
+    if compare and any(Path(side.partition("@")[0]).suffix in _RECORDS for side in compare):
         _compare_files(compare, as_json)
         return
     if not bundle and not compare:

@@ -14,12 +14,13 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from rasant.bench.bundle import Candidate
-from rasant.bench.scenario import Frames, Scenario, Turn, shoot
+from rasant.bench.scenario import Frames, Scenario, Turn, run_turn
 from rasant.errors import ConfigError
 
 __all__ = ["run_loadgen"]
@@ -57,47 +58,34 @@ def run_loadgen(
     each.driver = {"name": "mlperf_loadgen", "version": version("mlcommons-loadgen"), **_parsed(summary)}
 
 
+@dataclass(slots=True)
 class _System:
     """Answers queries: one sample in SingleStream, K in MultiStream, all at once in Offline."""
 
-    def __init__(
-        self, lg: Any, each: Candidate, scenario: Scenario, frames: Frames, pool: Executor, turn: Turn
-    ) -> None:
-        self._lg, self._each, self._scenario, self._frames, self._pool, self._turn = (
-            lg, each, scenario, frames, pool, turn,
-        )  # fmt: skip
-        self._errors: list[BaseException] = []
+    lg: Any
+    each: Candidate
+    scenario: Scenario
+    frames: Frames
+    pool: Executor
+    turn: Turn
+    errors: list[BaseException] = field(default_factory=list)
 
     def issue(self, samples: Sequence[Any]) -> None:
-        """LoadGen's callback; an exception must not cross its C++."""
-        begin = time.perf_counter()
+        """LoadGen's callback. An exception must not cross its C++, and a query without an answer would never end."""
         try:
-            if self._scenario.kind == "single":
-                self._answer(0, samples)
-                return
-            streams = len(self._each.inspectors)
-            share = [samples[stream::streams] for stream in range(streams)]
-            for work in [self._pool.submit(self._answer, stream, part) for stream, part in enumerate(share)]:
-                work.result()
-            if self._scenario.kind == "multi":
-                self._turn.waits_ms.append(1e3 * (time.perf_counter() - begin))
+            if not self.errors:
+                part = run_turn(self.scenario, self.each.inspectors, self.frames, len(samples), self.pool)
+                self.turn.shots += part.shots
+                self.turn.waits_ms += part.waits_ms
         except BaseException as error:
-            self._errors.append(error)
-            self._complete(samples)
+            self.errors.append(error)
+        # Answers have no payload: accuracy is measured by `rasant evaluate`.
+        self.lg.QuerySamplesComplete([self.lg.QuerySampleResponse(sample.id, 0, 0) for sample in samples])
 
     def finish(self) -> None:
-        """Raises what the callback caught."""
-        if self._errors:
-            raise self._errors[0]
-
-    def _answer(self, stream: int, samples: Sequence[Any]) -> None:
-        for sample in samples:
-            self._turn.shots.append(shoot(self._each.inspectors[stream], next(self._frames)))
-            self._complete([sample])
-
-    def _complete(self, samples: Sequence[Any]) -> None:
-        """An answer without payload: accuracy is measured by `rasant evaluate`."""
-        self._lg.QuerySamplesComplete([self._lg.QuerySampleResponse(sample.id, 0, 0) for sample in samples])
+        """Raise what the callback caught."""
+        if self.errors:
+            raise self.errors[0]
 
 
 def _settings(lg: Any, scenario: Scenario, count: int, seconds: float, each: Candidate) -> Any:

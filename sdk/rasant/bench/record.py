@@ -18,12 +18,11 @@ from uuid import uuid4
 
 from rasant.bench.bundle import WARM_UP, Candidate, Run
 from rasant.bench.compare import compare
-from rasant.bench.host import memory_mib
 from rasant.bench.latency import describe
 from rasant.bench.peers_engine import RAW, engine_overhead
 from rasant.errors import ConfigError
 
-__all__ = ["SCHEMA_VERSION", "STAGES", "find_record", "make_records", "without_samples", "write_records"]
+__all__ = ["BUSY", "SCHEMA_VERSION", "STAGES", "find_record", "make_records", "without_samples", "write_records"]
 
 SCHEMA_VERSION = 1
 STAGES = ("preprocess", "infer", "score", "total")
@@ -58,7 +57,7 @@ def _record(each: Candidate, run: Run, shared: dict[str, Any], overhead: bool) -
         "scenario": {
             "name": str(run.scenario), "kind": run.scenario.kind, "streams": run.scenario.streams,
             "fps": run.scenario.fps, "driver": run.driver, "turns": len(each.turns),
-            "in_turns_with": [str(other) for other in run.candidates if other is not each],
+            "in_turns_with": [str(o) for o in run.candidates if o is not each] if run.driver == "turns" else [],
         },
         "driver": each.driver,
         "warmup": {"frames": WARM_UP, "load_ms": each.load_ms, "first_verdict_ms": each.first_verdict_ms},
@@ -69,7 +68,7 @@ def _record(each: Candidate, run: Run, shared: dict[str, Any], overhead: bool) -
         "duration_s": duration,
         "latency_ms": _latencies(each, run),
         "throughput_fps": len(shots) / duration if duration else None,
-        "memory": {**memory_mib(), "loaded_mib": each.loaded_mib},
+        "memory": {**run.memory, "loaded_mib": each.loaded_mib},
         "overhead": _overhead(each, run.threads) if overhead else None,
         "garbage_collector": {"pauses": len(run.pauses_ms), "longest_ms": max(run.pauses_ms, default=None)},
         **board,
@@ -162,7 +161,9 @@ def find_record(text: str) -> dict[str, Any]:
     try:
         records = [json.loads(line) for line in Path(name).read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{name} must be a JSON-lines file that `rasant bench --record` wrote: {error}") from error
+        raise ConfigError(
+            f"{name} must be a JSON-lines file of `rasant bench --record`, as the other side is: {error}"
+        ) from error
     for record in records:
         if not isinstance(record, dict) or record.get("schema_version") != SCHEMA_VERSION or "samples_ms" not in record:
             raise ConfigError(f"{name} must hold records of schema_version {SCHEMA_VERSION} with samples_ms")
