@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the time of each operation grows with the image, as a table of ns a pixel and as an SVG."""
+"""How the time of each operation grows with the image, beside a memcpy: a table of ns a pixel and an SVG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from rasant.bench.case import SIZES, Operation
+import cv2
+
+from rasant.bench.case import SIZES, Operation, copy_of
 from rasant.bench.ops import OPERATIONS
 
 SIDES = (256, 512, 1024, 2048, 4096)
@@ -19,10 +21,11 @@ COLORS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c
 
 
 class Curve(NamedTuple):
-    """Best milliseconds of one operation at each of SIDES."""
+    """Best milliseconds of one operation at each of SIDES, and of a memcpy of the bytes that it must move."""
 
     name: str
     ms: tuple[float, ...]
+    copy_ms: tuple[float, ...]
 
 
 def grows(op: Operation) -> bool:
@@ -30,28 +33,44 @@ def grows(op: Operation) -> bool:
     return op.name not in NOT_BY_PIXEL and (op.sizes == SIZES or op.name in MAP_SIZED)
 
 
-def measure_curves(seconds: float = 0.4) -> list[Curve]:
-    """One thread; the best of several repeats in about `seconds`, at least 3."""
-    names = [", ".join(filter(None, (op.name, op.note))) for op in OPERATIONS if grows(op)]
-    times: list[list[float]] = [[] for _ in names]
+def measure_curves(seconds: float = 0.6) -> list[Curve]:
+    """One thread; the best of several turns of ours and the memcpy in about `seconds`, at least 3.
+
+    In CPU time of the thread: a call on a large image outlasts what a busy machine leaves it in one piece.
+    """
+    cv2.setNumThreads(1)
+    operations = [op for op in OPERATIONS if grows(op)]
+    times: list[list[tuple[float, float]]] = [[] for _ in operations]
     for side in SIDES:  # sizes outside, so that the scene of a size is made once
-        for found, op in zip(times, filter(grows, OPERATIONS), strict=True):
+        for found, op in zip(times, operations, strict=True):
             case = op.make((side, side), 1)
-            case.ours()
-            best, turns, end = math.inf, 0, time.perf_counter() + seconds
-            while turns < 3 or time.perf_counter() < end:
-                begin = time.perf_counter()
-                case.ours()
-                best, turns = min(best, time.perf_counter() - begin), turns + 1
-            found.append(1e3 * best / case.count)
-    return [Curve(name, tuple(found)) for name, found in zip(names, times, strict=True)]
+            calls = (case.ours, copy_of(case.moved * case.count))
+            best = [math.inf, math.inf]
+            end, turns = time.perf_counter() + seconds, 0
+            while turns < 4 or time.perf_counter() < end:  # the first turn warms up
+                for i, call in enumerate(calls):
+                    begin = time.thread_time()
+                    call()
+                    best[i] = min(best[i], time.thread_time() - begin)
+                turns += 1
+            found.append((1e3 * best[0] / case.count, 1e3 * best[1] / case.count))
+    names = [", ".join(filter(None, (op.name, op.note))) for op in operations]
+    return [Curve(name, *zip(*found, strict=True)) for name, found in zip(names, times, strict=True)]
 
 
 def curve_table(curves: Sequence[Curve]) -> list[str]:
-    """Markdown: nanoseconds a pixel; a row that is level grows linearly."""
-    lines = ["| operation | " + " | ".join(f"{side}²" for side in SIDES) + " |", "|---" * (len(SIDES) + 1) + "|"]
+    """Markdown: nanoseconds a pixel, ours / memcpy; how much both rise from the smallest to the largest image."""
+    lines = [
+        "| operation | " + " | ".join(f"{side}²" for side in SIDES) + " | rise |",
+        "|---" * (len(SIDES) + 2) + "|",
+    ]
     for curve in curves:
-        cells = (f"{1e6 * ms / side**2:.2f}" for ms, side in zip(curve.ms, SIDES, strict=True))
+        pairs = [
+            (1e6 * ms / side**2, 1e6 * copy / side**2)
+            for ms, copy, side in zip(curve.ms, curve.copy_ms, SIDES, strict=True)
+        ]
+        rise = (pairs[-1][0] / pairs[0][0], pairs[-1][1] / pairs[0][1])
+        cells = [*(f"{ours:.2f} / {copy:.2f}" for ours, copy in pairs), f"{rise[0]:.1f} / {rise[1]:.1f}"]
         lines.append(f"| {curve.name} | " + " | ".join(cells) + " |")
     return lines
 

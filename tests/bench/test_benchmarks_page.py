@@ -13,7 +13,7 @@ from types import ModuleType
 import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-NAMES = ("make", "curve", "elsewhere", "overhead")
+NAMES = ("make", "curve", "elsewhere", "limits", "overhead")
 
 
 @pytest.fixture
@@ -40,8 +40,11 @@ def test_the_page_shows_the_stored_rows(make: ModuleType) -> None:
 def test_the_curve_is_well_formed(make: ModuleType) -> None:
     """A proportional time is parallel to the dashed line; the SVG parses, with a label for each curve."""
     sides = (256, 512, 1024, 2048, 4096)
-    curves = [make.Curve(name, tuple(k * side**2 * 1e-6 for side in sides)) for k, name in ((1, "one"), (9, "nine"))]
+    copy = tuple(side**2 * 5e-7 * (1 + (side == 4096)) for side in sides)
+    curves = [
+        make.Curve(name, tuple(k * side**2 * 1e-6 for side in sides), copy) for k, name in ((1, "one"), (9, "nine"))
+    ]
     root = ET.fromstring(make.curve_svg(curves))
     texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"one", "nine"} <= set(texts)
-    assert make.curve_table(curves)[2] == "| one | " + " | ".join(["1.00"] * 5) + " |"
+    assert make.curve_table(curves)[2] == "| one | " + "1.00 / 0.50 | " * 4 + "1.00 / 1.00 | 1.0 / 2.0 |"
