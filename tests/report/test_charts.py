@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rasant.report.charts import histogram, pro_chart, roc_chart
+from rasant.report.charts import histogram, latency_chart, pro_chart, roc_chart, stage_bars
 
 SVG = "{http://www.w3.org/2000/svg}"
 FLOATS = st.floats(0, 1, allow_nan=False)
@@ -80,3 +80,21 @@ def test_pro_is_cut_at_its_limit() -> None:
 def test_names_are_escaped() -> None:
     """A hostile axis name cannot leave its text node."""
     assert "<script>" not in histogram([0.1], [0.2], None, "<script>")
+
+
+@settings(max_examples=30, deadline=None)
+@given(values=st.lists(st.floats(1e-3, 1e5, allow_nan=False), max_size=40))
+def test_any_latencies_make_a_chart(values: list[float]) -> None:
+    """Every frame is in exactly one bar, those beyond the reach in the last; nothing is drawn outside."""
+    svg = latency_chart(values, (1.0, 100.0), {"p50": 20.0, "p95": 99.0})
+    root = parse(svg)
+    bars = [title.text or "" for title in root.iterfind(".//rect/title")]
+    assert sum(int(text.split()[0]) for text in bars) == len(values) and inside(svg)
+
+
+def test_stage_bars_are_as_long_as_their_time() -> None:
+    """The longest row fills the axis, the others in proportion, stage after stage; no rows make no chart."""
+    svg = stage_bars({"a@x": {"preprocess": 1.0, "infer": 8.0, "score": 1.0}, "b<y": {"infer": 5.0}})
+    wide = [float(bar.get("width", "0")) for bar in parse(svg).iterfind(".//rect")]
+    assert wide == pytest.approx([30, 240, 30, 150], abs=0.02) and inside(svg) and "b&lt;y" in svg
+    assert stage_bars({}) == stage_bars({"a": {"infer": 0.0}}) == ""
