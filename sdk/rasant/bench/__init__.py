@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Timings that can be checked: each operation beside the best assembly of numpy and OpenCV, in one process."""
+"""Timings that can be checked: programs that do the same take turns in one process, whatever else the machine does."""
