@@ -23,6 +23,8 @@ from rasant_calibration.quantiser import Quantiser, Stage, stages
 
 __all__ = ["Effect", "Int8Choice", "Probe", "choose_int8", "effect", "probes"]
 
+WORTH = 0.1  # a stage that does less than this part of the whole harm is not worth its time in float
+
 FloatImage = npt.NDArray[np.float32]
 Inputs = Mapping[str, FloatImage]
 
@@ -111,7 +113,8 @@ def choose_int8(
     if left.score_mean > target and max_float > 0.0:
         alone = _alone(quantiser, every, on, kernel, progress)
     kept: dict[str, Effect] = {}
-    for name in alone:
+    worth = [name for name, found in alone.items() if found.map_rms >= WORTH * tried[method][1].map_rms]
+    for name in worth:
         if left.score_mean <= target:
             break
         trial = [every[stage] for stage in (*kept, name)]
@@ -136,7 +139,7 @@ def _alone(
     found = {}
     for name in every:
         others = [stage for stage in every.values() if stage.name != name]
-        found[name] = effect(quantiser.build(_nodes(others), work_only=True), on, kernel)
+        found[name] = effect(quantiser.build(_nodes(others)), on, kernel)
         progress(f"{name} alone in integers: mean score difference {found[name].score_mean:.4f}")
     return dict(sorted(found.items(), key=lambda item: -item[1].map_rms))
 

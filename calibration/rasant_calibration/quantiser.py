@@ -20,9 +20,8 @@ import rasant
 
 __all__ = ["Quantiser", "Stage", "stages"]
 
-# Operators that run on integers in at least one engine; what lies between two of them stays in integers.
+# Operators that run on integers.
 WORK = ("Conv", "ConvTranspose", "MatMul", "Gemm")
-_MOVES = ("MaxPool", "Concat", "Resize")
 # Where the size or the source of the data changes, one stage of the network ends and the next begins.
 _BORDERS = frozenset({"MaxPool", "AveragePool", "Resize", "Concat", "DepthToSpace", "SpaceToDepth"})
 
@@ -43,23 +42,29 @@ class Quantiser:
         ranges = {name: TensorData(lowest=np.float32(-x), highest=np.float32(x)) for name, x in limits.items()}
         self._ranges = TensorsData(CalibrationMethod.MinMax, ranges)
 
-    def build(self, keep_float: Collection[str] = (), *, work_only: bool = False) -> bytes:
+    def build(self, keep_float: Collection[str] = ()) -> bytes:
         """The Q/DQ graph, with the nodes named in `keep_float` left in float32.
 
-        work_only: leave in float32 also what only moves values about (pooling, concatenation, resizing).
+        Only what convolutions and products take is rounded. What they give is not: before an activation function half
+        of the steps would be spent on values that it discards, and engines carry integers on by themselves where they
+        can (through pooling and concatenation, too).
         """
         from onnxruntime.quantization import QuantType
         from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
         copy: Any = onnx.ModelProto()
         copy.CopyFrom(self._graph)
-        options = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
+        options = {
+            "ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False,
+            "OpTypesToExcludeOutputQuantization": list(WORK),
+        }  # fmt: skip
         with _quiet():
             quantiser = QDQQuantizer(
                 copy, True, False, QuantType.QInt8, QuantType.QInt8, self._ranges, [], list(keep_float),
-                [*WORK, *(() if work_only else _MOVES)], options,
+                list(WORK), options,
             )  # fmt: skip
             quantiser.quantize_model()
+            quantiser.model.topological_sort()  # the tool appends its nodes
         return _standard(quantiser.model.model, self._graph)
 
 

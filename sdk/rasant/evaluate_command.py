@@ -33,6 +33,7 @@ def evaluate(
         str, typer.Option("--levels", help="Difficulty of the parts: a meta.json; 'auto': beside a category.")
     ] = "auto",
     engine: Annotated[str, typer.Option("--engine", help="The inference engine; see rasant doctor.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda:N, ...; by default the engine's own.")] = "",
     threads: Annotated[int, typer.Option("--threads", min=0, max=256, help="0: as the engine's runtime likes.")] = 0,
 ) -> None:
     """Measure how well a bundle finds the defects of a labelled source.
@@ -54,7 +55,7 @@ def evaluate(
     manifest = read_bundle(bundle).manifest
     pixel_map = manifest.postprocess.pixel_map
     with (
-        load(bundle, engine, require_threshold=False, threads=threads, **OFFLINE) as inspector,
+        load(bundle, engine, device=device or None, require_threshold=False, threads=threads, **OFFLINE) as inspector,
         open_source(source, skip_damaged=True) as frames,
     ):
         records = inspect_source(inspector, frames, pixel_map=pixel_map, observer=book)

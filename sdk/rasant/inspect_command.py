@@ -39,6 +39,7 @@ def inspect(
     ] = None,
     overlay: Annotated[Path | None, typer.Option("--overlay", help="Write a picture of every verdict here.")] = None,
     engine: Annotated[str, typer.Option("--engine", help="The inference engine; see rasant doctor.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="cpu, cuda:N, ...; by default the engine's own.")] = "",
     threads: Annotated[int, typer.Option("--threads", min=0, max=256, help="0: as the engine's runtime likes.")] = 0,
     timeout: Annotated[float | None, typer.Option("--timeout", min=0.001, help="Seconds to wait for a frame.")] = None,
 ) -> None:
@@ -55,7 +56,10 @@ def inspect(
     log = _Log(as_json)
     if overlay is not None:
         overlay.mkdir(parents=True, exist_ok=True)
-    with load(bundle, engine, station=station, threads=threads) as inspector, open_source(uri) as opened:
+    with (
+        load(bundle, engine, device=device or None, station=station, threads=threads) as inspector,
+        open_source(uri) as opened,
+    ):
         begin = time.perf_counter()
         for frame, inspection in _inspections(inspector, opened, frames, timeout):
             log.line(inspection)

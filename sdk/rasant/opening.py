@@ -21,13 +21,14 @@ FALLBACK = ("onnxruntime", "cpu")  # engine and device that are there where rasa
 
 
 def load(
-    path: str | Path, engine: str = "auto", *, device: str = "cpu", allow_fallback: bool = False,
+    path: str | Path, engine: str = "auto", *, device: str | None = None, allow_fallback: bool = False,
     station: str | Path | None = None, require_threshold: bool = True, threads: int = 0, prove: bool = True,
     **overrides: Any,
 ) -> Inspector:
     """Open a bundle on an engine.
 
-    path: a `.rasant` file. engine: "auto" or a name that `rasant doctor` lists. device: "cpu", "cuda" or "cuda:N".
+    path: a `.rasant` file. engine: "auto" or a name that `rasant doctor` lists. device: "cpu", "cuda", "cuda:N" or
+        what else the engine knows; None is the engine's own.
     allow_fallback: accept the CPU where the device is not to be had; `Inspector.status` then says so.
     station: a station file.
     require_threshold: False also loads a bundle without threshold; its verdicts are UNKNOWN, maps and scores are there.
@@ -44,7 +45,7 @@ def load(
     if engine == "auto" and stated.engine is not None:
         engine = stated.engine
 
-    def opened(name: str, device: str) -> Engine:
+    def opened(name: str, device: str | None) -> Engine:
         found = open_engine(
             name, bundle.graph(), precision=bundle.manifest.detector.precision, device=device, threads=threads,
             allow_fallback=allow_fallback, certified=[one.engine for one in bundle.manifest.certificates],

@@ -24,7 +24,8 @@ ENGINES = {
 }
 DEFAULT = "onnxruntime"  # what "auto" takes where nothing is certified
 # Engines that "auto" considers for each kind of device.
-_OF_DEVICE = {"cpu": ("openvino", "onnxruntime"), "cuda": ("tensorrt", "onnxruntime")}
+_OF_DEVICE = {"cpu": ("openvino", "onnxruntime"), "cuda": ("tensorrt", "onnxruntime"), "dla": ("tensorrt",)}
+_OWN_DEVICE = {"tensorrt": "cuda"}
 
 
 def open_engine(
@@ -32,7 +33,7 @@ def open_engine(
     model: bytes,
     *,
     precision: str = "fp32",
-    device: str = "cpu",
+    device: str | None = None,
     threads: int = 0,
     allow_fallback: bool = False,
     slots: int = 1,
@@ -42,19 +43,20 @@ def open_engine(
     """Open a graph that `rasant.read_bundle` has checked; no other bytes may reach a runtime.
 
     name: "auto" or one of ENGINES. precision: of the graph, as the manifest says it. device: "cpu", "cuda", "cuda:N" or
-    what else the engine knows. threads: 0 leaves the number to the runtime. allow_fallback: accept the CPU where the
-    device is not to be had. slots: runs that may be in flight. cache: folder for what an engine compiles; None is the
-    engine's own choice. certified: engines that the bundle has a certificate for, see `choose_engine`.
+    what else the engine knows; None is the engine's own, "cuda" for TensorRT and "cpu" for the others. threads: 0
+    leaves the number to the runtime. allow_fallback: accept the CPU where the device is not to be had. slots: runs that
+    may be in flight. cache: folder for what an engine compiles; None is the engine's own choice. certified: engines
+    that the bundle has a certificate for, see `choose_engine`.
 
     Raises ConfigError for an unknown name, device or number; EngineUnavailable where the runtime or device is not to be
     had; EngineError where the runtime refuses the graph.
     """
     if name != "auto" and name not in ENGINES:
         raise ConfigError(f'engine must be "auto" or one of {sorted(ENGINES)}, got {name!r}')
-    chosen, why = (name, "") if name != "auto" else choose_engine(certified, device)
+    chosen, why = (name, "") if name != "auto" else choose_engine(certified, device or "cpu")
     opened = _load(chosen)(
-        model, precision=precision, device=device, threads=threads, allow_fallback=allow_fallback, slots=slots,
-        cache=cache,
+        model, precision=precision, device=device or _OWN_DEVICE.get(chosen, "cpu"), threads=threads,
+        allow_fallback=allow_fallback, slots=slots, cache=cache,
     )  # fmt: skip
     if why:
         opened.info = replace(opened.info, choice=why)
