@@ -149,19 +149,16 @@ def test_an_engine_that_always_fails_gives_way_to_the_fallback() -> None:
         assert seen[-1].engine.endswith("FallbackProvider") and seen[0].engine.endswith("CPUExecutionProvider")
 
 
-def test_without_a_fallback_it_stays_down_and_is_tried_at_a_bounded_rate() -> None:
-    """R1: every frame gets E_ENGINE_DOWN; attempts have growing pauses, and a working runtime is found again."""
+def test_without_a_fallback_it_stays_down_until_the_runtime_works() -> None:
+    """R1: frames are UNKNOWN for as long as nothing can be opened, and are inspected when it can be again."""
     runtime = FaultyRuntime(fail_at(*range(1, 1000)), opened=0)
     with real_inspector(runtime) as inspector:
         for index in range(MAX_FAILURES):
             inspector(plate_frame(index=index))
-        runtime.refuses, begin, frames = True, time.monotonic(), 0
-        while time.monotonic() - begin < 1.0:
-            answer = inspector(plate_frame())
-            assert answer.verdict is Verdict.UNKNOWN
-            assert answer.reason in (Reason.ENGINE, Reason.ENGINE_DOWN)
-            frames += 1
-        assert frames > 20 and runtime.opened <= 4 and inspector.status.fallbacks == ()
+        runtime.refuses = True
+        reasons = [inspector(plate_frame()).reason for _ in range(100)]
+        assert set(reasons) <= {Reason.ENGINE, Reason.ENGINE_DOWN} and reasons.count(Reason.ENGINE) <= 2
+        assert runtime.opened <= 2 and inspector.status.fallbacks == ()
         runtime.refuses, runtime.before = False, lambda run: None
         until(lambda: inspector(plate_frame()).verdict is Verdict.PASS)
 
