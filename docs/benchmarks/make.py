@@ -109,7 +109,7 @@ def page(found: dict[str, Any]) -> str:
     m = found["machine"]
     where = (
         f"{m['processor']}, {m['cores']} cores, {m['vectors']}, {m['system']}, Python {m['python']}, numpy "
-        f"{m['numpy']}, OpenCV {m['opencv']}; {m['date']}, load when begun {' and '.join(map(str, m['loads']))}"
+        f"{m['numpy']}, OpenCV {m['opencv']}; {m['date']}, load when begun {', '.join(map(str, m['loads']))}"
     )
     curves = [Curve(**curve) for curve in found["curves"]]
     fields = {
