@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import rasant
 from rasant.bundle import read_bundle
 from rasant.cli import app
 from rasant.engines.onnxruntime import OnnxRuntimeEngine
@@ -68,6 +69,22 @@ def test_from_good_parts_to_a_bundle(tmp_path: Path, data: Path) -> None:
                 np.copyto(engine.inputs[name], golden[name][frame : frame + 1])
             engine.infer()
             np.testing.assert_allclose(engine.outputs["logits"][0], golden["logits"][frame], atol=1e-5)
+
+
+def test_a_bundle_of_tiles(tmp_path: Path, data: Path) -> None:
+    """A network trained on crops is exported for tiles of their size, and inspects the whole image with them."""
+    out, bundle_path = tmp_path / "run", tmp_path / "box.rasant"
+    events(run("train", *TINY, "--data", f"dataset:{data}", "--out", out, "--steps", 2))
+    run("export", out, "-o", bundle_path, "--tile-overlap", 4)
+    manifest = read_bundle(bundle_path).manifest
+    assert manifest.tiles is not None and (manifest.tiles.size, manifest.tiles.overlap) == ((16, 16), 4)
+    assert manifest.preprocess.size == (32, 32) and manifest.detector.inputs[0].shape == (1, 3, 16, 16)
+    with rasant.open_source(f"dataset:{data}?split=validation") as source:
+        frame = source.read()
+    with rasant.load(bundle_path, "onnxruntime", require_threshold=False, threads=1, max_age_ms=None) as inspector:
+        assert inspector(frame).anomaly_map.shape == (32, 32)
+    refused = run("export", out, "-o", bundle_path, "--tile-overlap", 16)
+    assert refused.exit_code == 2 and "16 pixels" in refused.output
 
 
 def test_a_run_is_neither_overwritten_nor_changed_on_the_way(tmp_path: Path, data: Path) -> None:

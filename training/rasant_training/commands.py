@@ -120,6 +120,9 @@ def export(
     opset: Annotated[int | None, typer.Option(help="17 or 18; the profile's when not given.")] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, as SPDX identifier.")] = "Apache-2.0",
     data: Annotated[str, typer.Option(help="Source of good parts, when it moved since training.")] = "",
+    tile_overlap: Annotated[
+        int | None, typer.Option(min=0, help="Run the network on tiles of data.crop pixels that share so many.")
+    ] = None,
     triton: Annotated[Path | None, typer.Option(help="Model repository of a Triton server to write into.")] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -141,7 +144,9 @@ def export(
             raise ConfigError(f"say where the bundle of {run} is to be written, with -o")
         from rasant_training.export.bundle import export_run
 
-        report = export_run(run, out, profile=profile.value, opset=opset, licence=licence, data=data)
+        report = export_run(
+            run, out, profile=profile.value, opset=opset, licence=licence, data=data, tile_overlap=tile_overlap
+        )
     if triton is not None:
         from rasant.bundle.triton import write_triton_repository
 

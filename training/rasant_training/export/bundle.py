@@ -7,6 +7,7 @@ import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -20,6 +21,7 @@ from rasant.bundle.manifest import (
     Parity,
     Postprocess,
     Preprocess,
+    Tiles,
     Training,
     Validity,
 )
@@ -32,7 +34,7 @@ from rasant_training.export.golden import golden_camera, golden_frames, golden_p
 from rasant_training.export.onnx import OnnxExport, to_onnx
 from rasant_training.export.verify import Golden, compare, make_golden, random_inputs
 from rasant_training.method import load_method
-from rasant_training.recipe import as_toml
+from rasant_training.recipe import Recipe, as_toml
 from rasant_training.rundir import RunRecord, read_run
 from rasant_training.trained import trained_network
 
@@ -46,12 +48,15 @@ MINIMUM_RUNTIME = {8: "1.14", 10: "1.18"}  # ONNX Runtime that reads an IR versi
 
 def export_run(
     run: Path, out: Path, *, profile: str = "modern", opset: int | None = None, licence: str = "Apache-2.0",
-    data: str = "",
+    data: str = "", tile_overlap: int | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of a run's latest checkpoint and return what a person wants to know about it.
 
-    data: source of good parts when it moved since training. Raises ConfigError without a run, CheckpointError for a
-    damaged checkpoint, ModelError when the graph differs from the network, SourceError when the parts are gone.
+    data: source of good parts when it moved since training. tile_overlap: make a bundle that runs the network on tiles
+    of the size of its training crops, which share at least so many pixels; None runs it on the whole image.
+
+    Raises ConfigError without a run, CheckpointError for a damaged checkpoint, ModelError when the graph differs from
+    the network, SourceError when the parts are gone.
     """
     record = read_run(run)
     data = data or record.data
@@ -60,16 +65,17 @@ def export_run(
     network = load_method(record.recipe.method).export_module(model).eval()
     parts = _good_parts(record, data, trained_on)
     inputs = _inputs(record, parts)
-    shapes = {name: (1, *stack.shape[1:]) for name, stack in inputs.items()}
+    tiles = _tiles(record.recipe, tile_overlap)
+    shapes = {name: (1, *stack.shape[1:]) for name, stack in _centre(inputs, tiles).items()}
     exported = to_onnx(network, {name: torch.zeros(shape) for name, shape in shapes.items()}, profile=profile,
                        opset=opset)
     frames = golden_frames(data)
-    golden = make_golden(network, network_inputs(record.recipe, frames))
+    golden = make_golden(network, _centre(network_inputs(record.recipe, frames), tiles))
     noise = make_golden(network, random_inputs(shapes, RANDOM_FRAMES, record.recipe.loop.seed))
     with OnnxRuntimeEngine(exported.model, threads=1) as engine:
         compare(engine, noise)
         parity = compare(engine, golden)
-    manifest = _manifest(record, exported, progress.step, licence).model_copy(update={
+    manifest = _manifest(record, exported, progress.step, licence, tiles).model_copy(update={
         "attribution": attribution_levels(network, record, inputs, parts),
         "parity": Parity(golden=GOLDEN, frames=golden_camera(frames[0]), records=(parity,)),
     })
@@ -93,7 +99,33 @@ def _inputs(record: RunRecord, parts: PreparedParts) -> dict[str, Any]:
     return {name: stacks[name][:LEVEL_PARTS] for name in record.recipe.inputs}
 
 
-def _manifest(record: RunRecord, exported: OnnxExport, steps: int, licence: str) -> Manifest:
+def _tiles(recipe: Recipe, overlap: int | None) -> Tiles | None:
+    """Tiles as large as the crops of the training, in an image that is at least as large. Raises ConfigError."""
+    if overlap is None:
+        return None
+    side = recipe.data.crop
+    if side > min(recipe.preprocess.size) or overlap >= side:
+        raise ConfigError(
+            f"tiles are as large as the training's crops of {side} pixels: the prepared image must not be smaller, got "
+            f"{recipe.preprocess.size}, and the overlap must be, got {overlap}; leave it out or train with other crops"
+        )
+    return Tiles(size=(side, side), overlap=overlap)
+
+
+def _centre(stacks: dict[str, Any], tiles: Tiles | None) -> dict[str, Any]:
+    """The middle tile of (N, C, H, W) images; the images themselves without tiles."""
+    if tiles is None:
+        return stacks
+    middle: dict[str, Any] = {}
+    for name, stack in stacks.items():
+        y, x = ((length - side) // 2 for length, side in zip(stack.shape[2:], tiles.size, strict=True))
+        middle[name] = np.ascontiguousarray(stack[:, :, y : y + tiles.size[0], x : x + tiles.size[1]])
+    return middle
+
+
+def _manifest(
+    record: RunRecord, exported: OnnxExport, steps: int, licence: str, tiles: Tiles | None
+) -> Manifest:
     recipe = record.recipe
     return Manifest(
         method=recipe.method,
@@ -104,6 +136,7 @@ def _manifest(record: RunRecord, exported: OnnxExport, steps: int, licence: str)
         graphs={"detector": describe_graph(exported.model, GRAPH)},
         files=list_files({GRAPH: exported.model}),  # the writer completes it
         preprocess=Preprocess.from_params(recipe.preprocess),
+        tiles=tiles,
         postprocess=Postprocess(
             kernel=recipe.postprocess.kernel, pixel_map=recipe.postprocess.pixel_map,
             mask_to_foreground=recipe.postprocess.mask_to_foreground,
