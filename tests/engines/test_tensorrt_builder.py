@@ -134,8 +134,9 @@ def test_what_the_real_parser_refuses_is_named(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
-import sys, warnings
+import signal, sys, warnings
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
 import rasant, tensorrt_rtx
 from rasant.engines.tensorrt import build_plan
 warnings.simplefilter("ignore")
