@@ -134,7 +134,7 @@ def test_what_the_real_parser_refuses_is_named(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
-import signal, sys, warnings
+import signal, sys, time, warnings
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits that it is ignored
 import rasant, tensorrt_rtx
@@ -145,6 +145,7 @@ def tell(step):
     if step.total and not seen:
         seen.append(step)
         print("building", flush=True)
+    time.sleep(0.1)  # at each of its steps, so that a fast machine is not done before the signal comes
 try:
     build_plan(model, device="emu", cache=Path(sys.argv[2]), module=tensorrt_rtx, progress=tell)
 except KeyboardInterrupt:

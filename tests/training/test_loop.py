@@ -119,15 +119,16 @@ def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(tmp_path: Path, 
     """SIGTERM is answered with a checkpoint of the step that was running; resuming reaches the same weights."""
     calls = 0
     real = tiny_method.losses
+    before = signal.getsignal(signal.SIGTERM)
 
     def losses(*arguments: Any) -> dict[str, torch.Tensor]:
         nonlocal calls
         calls += 1
         if calls == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
+            assert signal.getsignal(signal.SIGTERM) != before, "the loop does not listen: the tests would end here"
+            signal.raise_signal(signal.SIGTERM)
         return real(*arguments)
 
-    before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(tiny_method, "losses", losses)
     result = sit(tmp_path / "a", recipe())
     assert result.interrupted
