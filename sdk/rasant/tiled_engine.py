@@ -6,18 +6,18 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 
 import numpy as np
 
-from rasant.engines.base import Buffers, Engine, EngineInfo, LayerTime, Probe, Slot
+from rasant.engines.base import Buffers, Engine, EngineInfo, LayerTime, Probe, Slot, Slotted
 from rasant.errors import EngineError, EngineTimeout, ShapeError
 from rasant.tiles import TileParams, Window, copy_tile, lay_tiles
 
 __all__ = ["TiledEngine"]
 
 
-class TiledEngine:
+class TiledEngine(Slotted):
     """See `rasant.engines.base.Engine` for the contract; it has one slot, whose buffers are of the whole image.
 
     engine: open, with inputs (N, C, h, w) and outputs (N, M, h, w) for any batch size N; becomes this one's own.
@@ -59,16 +59,6 @@ class TiledEngine:
     def probe(cls) -> Probe:
         """It is made of an open engine, so it can always be used."""
         return Probe(True)
-
-    @property
-    def inputs(self) -> Buffers:
-        """name -> (1, C, rows, cols) float32: the whole image."""
-        return self.slots[0].inputs
-
-    @property
-    def outputs(self) -> Buffers:
-        """name -> (1, M, rows, cols) float32: the merged maps."""
-        return self.slots[0].outputs
 
     def infer(self) -> None:
         """Run all tiles of `inputs` and merge them into `outputs`. Raises EngineError."""
@@ -125,14 +115,6 @@ class TiledEngine:
     def close(self) -> None:
         """Close the engine."""
         self._engine.close()
-
-    def __enter__(self) -> TiledEngine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _start(self, slot: int) -> None:
         """The next run on a free slot of the engine, if there is one and nothing went wrong."""

@@ -110,7 +110,7 @@ def test_the_real_builder_takes_every_graph(name: str, model: bytes, tmp_path: P
     plan, found = PlanCache(tmp_path).find(record.fields)
     assert found == record
     assert plan[:4] == b"vtrt"
-    assert (record.fields.library, record.fields.version) == ("tensorrt_rtx", trt.__version__)
+    assert (record.fields.package, record.fields.version) == ("tensorrt_rtx", trt.__version__)
     assert steps[-1].phase
     assert any(step.total and step.done == step.total for step in steps)
 

@@ -27,7 +27,7 @@ MODEL = tiny_model()
 WORD = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1, max_size=12)
 FIELDS = st.builds(
     PlanFields,
-    model_sha256=st.text("0123456789abcdef", min_size=64, max_size=64), library=WORD, version=WORD,
+    model_sha256=st.text("0123456789abcdef", min_size=64, max_size=64), package=WORD, version=WORD,
     cuda=st.integers(0, 20000), gpu=WORD, compute_capability=WORD, integrated=st.booleans(),
     dla_core=st.none() | st.integers(0, 3), gpu_fallback=st.booleans(),
     precision=st.sampled_from(["fp32", "fp16", "int8"]),

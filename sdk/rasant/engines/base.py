@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -10,10 +11,11 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import Self
 
 from rasant.errors import ConfigError
 
-__all__ = ["Buffers", "Engine", "EngineInfo", "LayerTime", "Probe", "Slot", "require_counts"]
+__all__ = ["Buffers", "Engine", "EngineInfo", "LayerTime", "Probe", "Slot", "Slotted", "require_counts"]
 
 Buffers = Mapping[str, npt.NDArray[np.float32]]
 
@@ -126,6 +128,34 @@ class Engine(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Slotted(ABC):
+    """What every engine has alike: buffers by slot, and a `with` block that closes it."""
+
+    slots: tuple[Slot, ...]
+
+    @property
+    def inputs(self) -> Buffers:
+        """Inputs of slot 0."""
+        return self.slots[0].inputs
+
+    @property
+    def outputs(self) -> Buffers:
+        """Outputs of slot 0."""
+        return self.slots[0].outputs
+
+    @abstractmethod
+    def close(self) -> None:
+        """See `Engine.close`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 def require_counts(threads: int, slots: int) -> None:

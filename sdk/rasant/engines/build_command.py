@@ -100,7 +100,7 @@ def _told(record: PlanRecord, seconds: float) -> dict[str, Any]:
     return {
         "built": record.built, "build_s": record.build_s,
         "took_s": round(seconds, 3), "bytes": record.size,
-        **{name: fields[name] for name in ("library", "version", "gpu", "compute_capability", "precision", "dla_core")},
+        **{name: fields[name] for name in ("package", "version", "gpu", "compute_capability", "precision", "dla_core")},
     }  # fmt: skip
 
 

@@ -18,13 +18,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rasant.engines.base import Buffers, EngineInfo, LayerTime, Probe, Slot, require_counts
+from rasant.engines.base import EngineInfo, LayerTime, Probe, Slot, Slotted, require_counts
 from rasant.errors import ConfigError, EngineError, EngineLost, EngineTimeout, EngineUnavailable
 
 __all__ = ["OnnxRuntimeEngine"]
@@ -38,7 +38,7 @@ _LOST = re.compile(
 )
 
 
-class OnnxRuntimeEngine:
+class OnnxRuntimeEngine(Slotted):
     """One graph in an ONNX Runtime session. See `rasant.engines.base.Engine` for the contract.
 
     module: the `onnxruntime` package or a stand-in of it; imported if None.
@@ -83,16 +83,6 @@ class OnnxRuntimeEngine:
         self._worker: concurrent.futures.ThreadPoolExecutor | None = None  # made by the first `submit`
         self._busy = threading.Lock()
         self._process = os.getpid()
-
-    @property
-    def inputs(self) -> Buffers:
-        """Inputs of slot 0."""
-        return self.slots[0].inputs
-
-    @property
-    def outputs(self) -> Buffers:
-        """Outputs of slot 0."""
-        return self.slots[0].outputs
 
     @classmethod
     def probe(cls) -> Probe:
@@ -180,14 +170,6 @@ class OnnxRuntimeEngine:
         except Exception as error:
             kind = EngineLost if _LOST.search(str(error)) else EngineError
             raise kind(f"ONNX Runtime failed on this frame: {error}") from error
-
-    def __enter__(self) -> OnnxRuntimeEngine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _import() -> Any:

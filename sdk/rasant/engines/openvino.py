@@ -13,13 +13,13 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rasant.engines.base import Buffers, EngineInfo, LayerTime, Probe, Slot, require_counts
+from rasant.engines.base import EngineInfo, LayerTime, Probe, Slot, Slotted, require_counts
 from rasant.errors import ConfigError, EngineError, EngineLost, EngineTimeout, EngineUnavailable
 
 __all__ = ["OpenVinoEngine"]
@@ -27,7 +27,7 @@ __all__ = ["OpenVinoEngine"]
 _LOST = re.compile(r"out of memory|out of (?:host|device) memory|device (?:is )?lost|DEVICE_LOST", re.IGNORECASE)
 
 
-class OpenVinoEngine:
+class OpenVinoEngine(Slotted):
     """One graph compiled for one OpenVINO device. See `rasant.engines.base.Engine` for the contract.
 
     device: "cpu" or another that OpenVINO lists, in lower case ("gpu", "gpu:1", "npu"). cache: folder where compiled
@@ -89,16 +89,6 @@ class OpenVinoEngine:
             return Probe(True, version=_version(ov))
         except Exception as error:  # a broken wheel may raise anything
             return Probe(False, reason=str(error))
-
-    @property
-    def inputs(self) -> Buffers:
-        """Inputs of slot 0."""
-        return self.slots[0].inputs
-
-    @property
-    def outputs(self) -> Buffers:
-        """Outputs of slot 0."""
-        return self.slots[0].outputs
 
     def infer(self) -> None:
         """Run the graph on the inputs of slot 0 and write its outputs.
@@ -174,14 +164,6 @@ class OpenVinoEngine:
             self._requests[slot].wait()
         self._pending.clear()
         self._requests = []
-
-    def __enter__(self) -> OpenVinoEngine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _import() -> Any:

@@ -95,7 +95,7 @@ def plan_fields(
         raise ConfigError("a DLA computes in fp16 or int8; take the fp16 graph, or the GPU")
     machine = describe_machine(target.device)
     return PlanFields(
-        model_sha256=hashlib.sha256(model).hexdigest(), library=trt.__name__, version=str(trt.__version__),
+        model_sha256=hashlib.sha256(model).hexdigest(), package=trt.__name__, version=str(trt.__version__),
         cuda=machine.cuda, gpu=machine.gpu, compute_capability=machine.compute_capability,
         integrated=machine.integrated, dla_core=target.dla_core,
         gpu_fallback=target.dla_core is not None and allow_fallback, precision=precision,

@@ -50,12 +50,12 @@ class BuildOptions:
 class PlanFields:
     """Everything that a plan depends on.
 
-    library and version: of the Python package, e.g. "tensorrt" and "10.3.0". cuda: as the driver says it. shapes: name
+    package and version: of the Python bindings, e.g. "tensorrt" and "10.3.0". cuda: as the driver says it. shapes: name
     and shape of inputs and outputs. gpu_fallback: layers that the DLA core cannot run may run on the GPU.
     """
 
     model_sha256: str
-    library: str
+    package: str
     version: str
     cuda: int
     gpu: str
@@ -75,7 +75,7 @@ class PlanFields:
 
     def timing_key(self) -> str:
         """What a timing cache depends on: TensorRT and the GPU, not the graph."""
-        told = json.dumps([self.library, self.version, self.cuda, self.gpu, self.compute_capability])
+        told = json.dumps([self.package, self.version, self.cuda, self.gpu, self.compute_capability])
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 

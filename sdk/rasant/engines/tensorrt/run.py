@@ -13,12 +13,12 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from rasant.engines.base import Buffers, EngineInfo, LayerTime, Probe, Slot, require_counts
+from rasant.engines.base import Buffers, EngineInfo, LayerTime, Probe, Slot, Slotted, require_counts
 from rasant.engines.tensorrt.api import Journal, attempt, failure, import_tensorrt
 from rasant.engines.tensorrt.build import plan_fields
 from rasant.engines.tensorrt.machine import Target, describe_machine, parse_target
@@ -40,7 +40,7 @@ __all__ = ["TensorRTEngine"]
 _POLL_S = 0.0002
 
 
-class TensorRTEngine:
+class TensorRTEngine(Slotted):
     """One graph from a plan that `rasant build` made. See `rasant.engines.base.Engine` for the contract.
 
     device: "cuda", the GPU of this process, or "dla:N". threads: that TensorRT may use on the host; 0 leaves it to
@@ -104,16 +104,6 @@ class TensorRTEngine:
             return Probe(True, version=version)
         except Exception as error:  # a broken installation may raise anything
             return Probe(False, reason=str(error), version=version)
-
-    @property
-    def inputs(self) -> Buffers:
-        """Inputs of slot 0."""
-        return self.slots[0].inputs
-
-    @property
-    def outputs(self) -> Buffers:
-        """Outputs of slot 0."""
-        return self.slots[0].outputs
 
     def infer(self) -> None:
         """Run the graph on the inputs of slot 0 and write its outputs.
@@ -200,14 +190,6 @@ class TensorRTEngine:
         except (DeviceFailed, EngineLost) as error:
             self._lost = str(error)
             raise EngineLost(f"TensorRT lost the device: {error}; open the engine again") from error
-
-    def __enter__(self) -> TensorRTEngine:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Lane:
