@@ -21,7 +21,7 @@ from rasant.synthesis.skew_gauss import skew_gauss
 from rasant_calibration.activation_ranges import METHODS, limits, measure_activations
 from rasant_calibration.quantiser import Quantiser, Stage, stages
 
-__all__ = ["Effect", "Int8Choice", "Probe", "choose_int8", "effect", "probes"]
+__all__ = ["Effect", "Int8Choice", "Probe", "choose_int8", "effect", "probes", "silent"]
 
 WORTH = 0.1  # a stage that does less than this part of the whole harm is not worth its time in float
 
@@ -67,6 +67,10 @@ class Int8Choice:
     float_share: float
 
 
+def silent(text: str) -> None:
+    """A listener that says nothing of the progress."""
+
+
 def probes(model: bytes, frames: Sequence[tuple[Inputs, npt.NDArray[np.bool_]]], kernel: int, seed: int) -> list[Probe]:
     """Each (inputs, foreground (h, w)) as it is and with a synthetic defect, with what the float graph says of it."""
     spoiled = [_spoil(inputs, foreground, seed, index) for index, (inputs, foreground) in enumerate(frames)]
@@ -87,7 +91,7 @@ def effect(model: bytes, on: Sequence[Probe], kernel: int) -> Effect:
 
 def choose_int8(
     model: bytes, frames: Sequence[Inputs], on: Sequence[Probe], *, kernel: int, methods: Sequence[str] = (),
-    target: float = 0.01, max_float: float = 0.1, progress: Callable[[str], object] = len,
+    target: float = 0.01, max_float: float = 0.1, progress: Callable[[str], object] = silent,
 ) -> Int8Choice:
     """Quantise `model`, ranges from `frames`, choices by the effect on the probes `on`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 
 import rasant
 from rasant_calibration.good_parts import hash_pixels
-from rasant_calibration.int8 import Effect, Inputs, Int8Choice, choose_int8, probes
+from rasant_calibration.int8 import Effect, Inputs, Int8Choice, choose_int8, probes, silent
 
 __all__ = ["int8", "quantise_bundle"]
 
@@ -25,7 +26,7 @@ GRAPH = "detector.int8.onnx"
 
 def quantise_bundle(
     bundle: rasant.Bundle, frames: list[rasant.Frame], *, target: float = 0.01, max_float: float = 0.1,
-    methods: tuple[str, ...] = (), seed: int = 0, progress: Any = len,
+    methods: tuple[str, ...] = (), seed: int = 0, progress: Callable[[str], object] = silent,
 ) -> tuple[rasant.Manifest, dict[str, bytes], Int8Choice]:
     """Manifest and files of the quantised bundle, and what was measured.
 
@@ -86,7 +87,7 @@ def int8(
     parts = _good_frames(source, frames)
     manifest, files, choice = quantise_bundle(
         packed, parts, target=target, max_float=max_float, methods=(method,) if method else (), seed=seed,
-        progress=len if as_json else typer.echo,
+        progress=silent if as_json else typer.echo,
     )  # fmt: skip
     rasant.write_bundle(output, manifest, files)
     if as_json:

@@ -24,8 +24,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -34,6 +32,7 @@ from pydantic import (
     model_validator,
 )
 
+from rasant.bundle.schema import Strict
 from rasant.config_file import read_config, validate
 from rasant.verdict import Limits
 
@@ -46,11 +45,7 @@ Roi = Annotated[tuple[NonNegativeInt, NonNegativeInt, PositiveInt, PositiveInt],
 Range = Annotated[tuple[NonNegativeFloat, PositiveFloat], Field(strict=False)]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Exposure(_Strict):
+class Exposure(Strict):
     """Limits of the colour image, in 8-bit levels."""
 
     min_mean: Level | None = None
@@ -58,7 +53,7 @@ class Exposure(_Strict):
     min_std: Level | None = None
 
 
-class Validity(_Strict):
+class Validity(Strict):
     """Limits that replace the bundle's. False switches `max_age_ms` or `deadline_ms` off."""
 
     min_valid_depth: Share | None = None
@@ -70,7 +65,7 @@ class Validity(_Strict):
     exposure: Exposure = Exposure()
 
 
-class Station(_Strict):
+class Station(Strict):
     """What one machine changes of a bundle; None keeps the bundle's value."""
 
     schema_version: Literal[1] = 1

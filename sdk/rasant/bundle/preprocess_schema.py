@@ -6,7 +6,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from rasant.bundle.schema import Strict
 
 if TYPE_CHECKING:
     from rasant.preprocess import PreprocessParams
@@ -18,13 +20,11 @@ NetworkSide = Annotated[int, Field(ge=1, le=4096)]
 PerChannel = tuple[float, float, float]
 
 
-class Preprocess(BaseModel):
+class Preprocess(Strict):
     """How a frame becomes the network's inputs.
 
     Fields and defaults are those of `rasant.preprocess.PreprocessParams`.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     size: tuple[NetworkSide, NetworkSide] = (256, 256)
     modalities: Literal["rgbd", "rgb", "depth"] = "rgbd"
@@ -75,13 +75,11 @@ class Preprocess(BaseModel):
         return cls(**dataclasses.asdict(params))
 
 
-class Tiles(BaseModel):
+class Tiles(Strict):
     """The network is smaller than the prepared image of `preprocess.size` and is run on tiles of it.
 
     Fields are those of `rasant.tiles.TileParams`.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     size: tuple[NetworkSide, NetworkSide]
     overlap: NonNegativeInt
