@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import rasant
 
-__all__ = ["GoodParts", "hash_pixels", "score_good_parts"]
+__all__ = ["GoodParts", "hash_pixels", "read_good_frames", "score_good_parts"]
 
 
 def hash_pixels(digest: hashlib._Hash, frame: rasant.Frame) -> None:
@@ -17,6 +17,18 @@ def hash_pixels(digest: hashlib._Hash, frame: rasant.Frame) -> None:
         if image is not None:
             digest.update(repr((image.dtype.str, image.shape)).encode())
             digest.update(image.tobytes())
+
+
+def read_good_frames(source: str, count: int) -> list[rasant.Frame]:
+    """The first good parts of a source, at most `count`; frames without a label are taken for good."""
+    found: list[rasant.Frame] = []
+    with rasant.open_source(source, skip_damaged=True) as frames:
+        for frame in frames:
+            if frame.sample is None or not frame.sample.defective:
+                found.append(frame)
+            if len(found) == count:
+                break
+    return found
 
 
 class GoodParts:

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all conversions of a detector have alike: the good parts that decide, and the bundle that comes out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import rasant
+from rasant_calibration.good_parts import hash_pixels
+from rasant_calibration.int8 import Effect, Inputs, Probe, probes
+
+__all__ = ["Evidence", "convert_bundle", "effect_columns", "gather_evidence"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Network inputs that set ranges, probes on which the rest is chosen, and the hash of the pixels of both."""
+
+    frames: list[Inputs]
+    on: list[Probe]
+    data_sha256: str
+
+
+def gather_evidence(bundle: rasant.Bundle, frames: Sequence[rasant.Frame], seed: int) -> Evidence:
+    """Good parts as the network sees them: every second one sets ranges, the others are probed, as they are and with a
+    synthetic defect.
+
+    Raises ConfigError for fewer than two frames, a bundle of tiles, and a graph that is no longer float32.
+    """
+    if bundle.manifest.tiles is not None:
+        raise rasant.ConfigError("convert the bundle before it is given tiles")
+    if bundle.manifest.detector.precision != "fp32":
+        raise rasant.ConfigError(
+            f"the graph of {bundle.name or 'the bundle'} is {bundle.manifest.detector.precision} already; start from "
+            "the float32 bundle"
+        )
+    if len(frames) < 2:
+        raise rasant.ConfigError(f"expected at least 2 good parts, got {len(frames)}; 20 or more are better")
+    digest = hashlib.sha256()
+    for frame in frames:
+        hash_pixels(digest, frame)
+    prepared = [_prepare(bundle, frame) for frame in frames]
+    on = probes(bundle.graph(), prepared[1::2], bundle.manifest.postprocess.kernel, seed)
+    return Evidence([inputs for inputs, _ in prepared[::2]], on, digest.hexdigest())
+
+
+def convert_bundle(
+    bundle: rasant.Bundle, model: bytes, file: str, evidence: Evidence, *, method: str, effect: Effect,
+    float_nodes: tuple[str, ...], float_share: float,
+) -> tuple[rasant.Manifest, dict[str, bytes]]:
+    """Manifest and files of the bundle with `model` as its detector, in `file`.
+
+    The golden outputs become those of the new graph in ONNX Runtime, the float network's are kept beside them. The
+    threshold and the certificates are dropped: they were made for the float graph.
+    """
+    from rasant.bundle.graph_check import describe_graph
+    from rasant.bundle.manifest import Decision, Quantisation
+
+    record = Quantisation(
+        method=method, frames=len(evidence.frames), probes=len(evidence.on), data_sha256=evidence.data_sha256,
+        score_mean=effect.score_mean, score_max=effect.score_max, map_max=effect.map_max, float_nodes=float_nodes,
+        float_share=float_share, versions={"onnxruntime": version("onnxruntime"), "onnx": version("onnx")},
+    )  # fmt: skip
+    manifest = bundle.manifest.model_copy(update={
+        "graphs": {"detector": describe_graph(model, file)}, "quantisation": record, "decision": Decision(),
+        "certificates": (),
+    })  # fmt: skip
+    kept = {name: data for name, data in bundle.files.items() if name != bundle.manifest.detector.file}
+    return manifest, {**kept, **_golden(bundle, model), file: model}
+
+
+def effect_columns(found: Effect) -> str:
+    """Mean and largest score difference and RMS of the map, under "mean score difference   largest   map RMS"."""
+    return f"{found.score_mean:>21.3g} {found.score_max:>9.3g} {found.map_rms:>9.3g}"
+
+
+def _prepare(bundle: rasant.Bundle, frame: rasant.Frame) -> tuple[Inputs, npt.NDArray[np.bool_]]:
+    found = rasant.Preprocessor(bundle.manifest.preprocess.to_params())(frame)
+    named = {"color": found.color_input, "depth": found.depth_input}
+    return {name: array for name, array in named.items() if array is not None}, found.foreground
+
+
+def _golden(bundle: rasant.Bundle, model: bytes) -> dict[str, bytes]:
+    """The golden file with the new graph's outputs, as ONNX Runtime gives them, beside the float network's."""
+    from rasant.bundle.tensors import write_tensors
+    from rasant.engines import open_engine
+
+    golden = dict(bundle.golden())
+    if not golden or bundle.manifest.parity.golden is None:
+        return {}
+    golden["float.logits"] = golden["logits"]
+    with open_engine("onnxruntime", model) as engine:
+        outputs: dict[str, list[Any]] = {name: [] for name in engine.outputs}
+        for index in range(len(golden["logits"])):
+            for name, array in engine.inputs.items():
+                array[0] = golden[name][index]
+            engine.infer()
+            for name, array in engine.outputs.items():
+                outputs[name].append(array[0].copy())
+    golden.update({name: np.stack(arrays) for name, arrays in outputs.items()})
+    return {bundle.manifest.parity.golden: write_tensors(golden)}
