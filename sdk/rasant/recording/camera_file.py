@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from rasant.errors import ConfigError
 from rasant.types import Intrinsics
 
-__all__ = ["DISTORTION_LENGTHS", "CameraFile", "read_camera", "read_json"]
+__all__ = ["DISTORTION_LENGTHS", "CameraFile", "Lens", "read_camera", "read_json"]
 
 MAX_JSON_BYTES = 1 << 20
 DISTORTION_LENGTHS: dict[str, tuple[int, ...]] = {
@@ -37,8 +37,8 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Side = Annotated[int, Field(ge=1, le=65535)]
 
 
-class CameraFile(BaseModel):
-    """The strict schema of `camera.json`. Pixel units; an integer coordinate is a pixel centre."""
+class Lens(BaseModel):
+    """A pinhole camera with distortion, or a projector, its reverse. Pixels; an integer is a pixel centre."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -50,13 +50,9 @@ class CameraFile(BaseModel):
     cy: _Finite
     distortion_model: str = "none"
     distortion: tuple[_Finite, ...] = Field(default=(), strict=False)
-    depth_scale: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-    serial: str = ""
-    calibration_id: str = ""
-    note: str = ""
 
     @model_validator(mode="after")
-    def _check_distortion(self) -> CameraFile:
+    def _check_distortion(self) -> Lens:
         lengths = DISTORTION_LENGTHS.get(self.distortion_model)
         if lengths is None:
             known = ", ".join(DISTORTION_LENGTHS)
@@ -72,6 +68,15 @@ class CameraFile(BaseModel):
         return Intrinsics(
             self.width, self.height, self.fx, self.fy, self.cx, self.cy, self.distortion_model, tuple(self.distortion)
         )
+
+
+class CameraFile(Lens):
+    """The strict schema of `camera.json`."""
+
+    depth_scale: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+    serial: str = ""
+    calibration_id: str = ""
+    note: str = ""
 
 
 def read_camera(path: Path) -> CameraFile:
