@@ -37,11 +37,13 @@ if TYPE_CHECKING:
         PlanError,
         RasantError,
         ShapeError,
+        SourceBusy,
         SourceDisconnected,
         SourceError,
         SourceTimeout,
         ThresholdError,
         UnsafeBundle,
+        WrongDevice,
     )
     from rasant.inspector import Inspector
     from rasant.opening import load
@@ -102,6 +104,7 @@ __all__ = [
     "Sample",
     "ShapeError",
     "Source",
+    "SourceBusy",
     "SourceDisconnected",
     "SourceError",
     "SourceTimeout",
@@ -110,6 +113,7 @@ __all__ = [
     "Timings",
     "UnsafeBundle",
     "Verdict",
+    "WrongDevice",
     "__version__",
     "load",
     "open_source",

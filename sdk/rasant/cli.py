@@ -18,7 +18,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from rasant.errors import DeviceUnavailable, EngineError, RasantError, SourceDisconnected, SourceTimeout
+from rasant.errors import (
+    DeviceUnavailable,
+    EngineError,
+    RasantError,
+    SourceBusy,
+    SourceDisconnected,
+    SourceTimeout,
+    WrongDevice,
+)
 
 __all__ = ["EXTRAS", "SUMMARIES", "app", "exit_code", "main"]
 
@@ -57,7 +65,9 @@ EXTRAS = {
 }
 """Top-level module -> the extra of this distribution that brings it."""
 
-ENVIRONMENT = (DeviceUnavailable, EngineError, SourceDisconnected, SourceTimeout, ImportError)
+ENVIRONMENT = (
+    DeviceUnavailable, EngineError, SourceBusy, SourceDisconnected, SourceTimeout, WrongDevice, ImportError,
+)
 
 
 class _LazyGroup(TyperGroup):

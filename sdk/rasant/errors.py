@@ -24,6 +24,8 @@
     └── SourceError            (OSError)           E_SOURCE       frames cannot be had
         ├── SourceTimeout      (TimeoutError)      E_TIMEOUT      no frame in time; trying again makes sense
         ├── SourceDisconnected (ConnectionError)   E_DISCONNECTED the device is gone; open it again
+        ├── SourceBusy                             E_BUSY         another program holds the device
+        ├── WrongDevice                            E_SERIAL       another device stands where the bound one was
         ├── EndOfStream        (EOFError)          E_END          a finite source is exhausted
         └── FrameError         (ValueError)        E_FRAME        one frame is damaged; the next may be good
             └── FrameRefused                       E_FRAME        one frame cannot feed the network; `.reason` says why
@@ -55,11 +57,13 @@ __all__ = [
     "PlanError",
     "RasantError",
     "ShapeError",
+    "SourceBusy",
     "SourceDisconnected",
     "SourceError",
     "SourceTimeout",
     "ThresholdError",
     "UnsafeBundle",
+    "WrongDevice",
 ]
 
 
@@ -202,6 +206,18 @@ class SourceDisconnected(SourceError, ConnectionError):
     """The device is gone; the source has to be opened again."""
 
     code = "E_DISCONNECTED"
+
+
+class SourceBusy(SourceError):
+    """Another program holds the device, or it is open already."""
+
+    code = "E_BUSY"
+
+
+class WrongDevice(SourceError):
+    """Another device stands where the one was that this source is bound to by its serial number."""
+
+    code = "E_SERIAL"
 
 
 class EndOfStream(SourceError, EOFError):

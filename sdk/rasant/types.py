@@ -48,11 +48,12 @@ class Reason(enum.Enum):
 
 
 class Clock(enum.Enum):
-    """Which clock a device time stamp comes from."""
+    """Which clock a device time stamp comes from. Stamps of different clocks are never compared."""
 
     NONE = "none"  # recorded files without time stamps
-    DEVICE = "device"
-    HOST = "host"
+    DEVICE = "device"  # the device's own crystal
+    GLOBAL = "global"  # the device's, translated to the host's wall clock by the driver
+    HOST = "host"  # the host's wall clock when the driver got the frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,13 @@ class Drops:
     queue: int = 0  # our own bounded queue was full
     device: int = 0  # the device's counter jumped
     damaged: int = 0  # a frame could not be decoded
+    partial: int = 0  # colour came without depth, or depth without colour
+    repeated: int = 0  # the device gave a frame a second time; nothing was lost, so `total` leaves it out
 
     @property
     def total(self) -> int:
         """All lost frames."""
-        return self.queue + self.device + self.damaged
+        return self.queue + self.device + self.damaged + self.partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,11 @@ class Frame:
         invalid. None where the source has none.
     index: gap-free number given by the source object, from 0.
     device_time_ns: time of exposure in the domain of `clock`, or None.
-    arrival_ns: `time.monotonic_ns()` when the frame reached this process.
+    arrival_ns: `time.monotonic_ns()` when the frame reached this machine.
+    skew_ns: device time of colour minus that of depth; None where one exposure makes both, or nothing is known.
+    pair: trigger or frame numbers (colour, depth) where the device numbers both alike; else None.
+    period_ns: nominal time from frame to frame, None where frames are triggered or it is unknown.
+    settings: hash of everything that is set on the device (`rasant.sensors.live.settings_hash`), or empty.
     recorded: the frame is replayed, so the pace of `device_time_ns` is not the pace of arrival.
     """
 
@@ -132,6 +139,10 @@ class Frame:
     drops: Drops = Drops()
     sample: Sample | None = None
     recorded: bool = False
+    skew_ns: int | None = None
+    pair: tuple[int, int] | None = None
+    period_ns: int | None = None
+    settings: str = ""
 
     @property
     def size(self) -> tuple[int, int]:

@@ -5,20 +5,33 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from rasant.errors import EndOfStream, FrameError, SourceError
+from rasant.errors import ConfigError, EndOfStream, FrameError, SourceError
 from rasant.types import Drops, Frame, Intrinsics
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["FiniteSource", "Source"]
+__all__ = ["FiniteSource", "Option", "Source", "Value"]
 
 Item = TypeVar("Item")
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A setting of a device: its value now, and what it may be. `choices` names the values of an enumeration."""
+
+    value: Value
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    note: str = ""
+    writable: bool = True
 
 
 class Source(abc.ABC):
@@ -32,13 +45,20 @@ class Source(abc.ABC):
     The iterator passes FrameError on and may be resumed after it; with `skip_damaged` it goes on by itself. Either way
     `stats().damaged` counts it.
 
+    A live source also has a device that streams on its own, may be triggered and set, and loses what nobody reads.
+    One thread reads; `trigger`, `options` and `set_option` may be called from another one meanwhile.
+
     uri: what was opened. note: what a person should know about this source (a cut file, nominal intrinsics), or empty.
+    serial: of the device, or empty. live: whether frames come at the device's pace, so that a slow reader loses some.
     """
+
+    live: ClassVar[bool] = False
 
     def __init__(self, uri: str, *, skip_damaged: bool = False) -> None:
         self.uri = uri
         self.skip_damaged = skip_damaged
         self.note = ""
+        self.serial = ""
         self._drops = Drops()
         self._closed = False
 
@@ -55,6 +75,23 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def read(self, timeout_s: float | None = None) -> Frame:
         """The next frame. Waits at most `timeout_s` seconds where it has to wait at all; None waits without limit."""
+
+    def start(self) -> None:
+        """Let the device stream. read() does so by itself; may be called again."""
+        self._check_open()
+
+    def trigger(self) -> None:
+        """Ask the device for one exposure. Raises ConfigError where it cannot be triggered by software."""
+        raise ConfigError(f"{self.uri} has no software trigger; read() gives what comes")
+
+    def options(self) -> Mapping[str, Option]:
+        """The settings of the device by name, as they are now; empty where there are none."""
+        return {}
+
+    def set_option(self, name: str, value: Value) -> None:
+        """Change a setting. Raises ConfigError for an unknown name or a value that the device refuses."""
+        known = ", ".join(self.options()) or "none"
+        raise ConfigError(f"{self.uri} has no setting {name!r} that can be changed; it has {known}")
 
     def stats(self) -> Drops:
         """Frames lost so far, by cause."""

@@ -16,7 +16,7 @@ from rasant.errors import ConfigError, SourceError
 if TYPE_CHECKING:
     from rasant.sensors.base import Source
 
-__all__ = ["SCHEMES", "Uri", "open_source", "parse_uri"]
+__all__ = ["CAMERAS", "SCHEMES", "Uri", "open_source", "parse_uri"]
 
 SCHEMES: dict[str, str] = {
     "folder": "rasant.sensors.folder:FolderSource",
@@ -26,6 +26,9 @@ SCHEMES: dict[str, str] = {
     "synthetic": "rasant.sensors.synthetic:SyntheticSource",
 }
 """Scheme -> class. Each class has `open(uri: Uri, *, skip_damaged: bool) -> Source`."""
+
+CAMERAS: dict[str, str] = {}
+"""Scheme of live cameras -> function `probe() -> Probe`: what is connected, or what is missing to know."""
 
 _SCHEME = re.compile(r"([a-z][a-z0-9]+):(.*)", re.DOTALL)
 
