@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import rasant
+from rasant_calibration.fp16_command import fp16
 from rasant_calibration.good_parts import GoodParts, score_good_parts
 from rasant_calibration.int8_command import int8
 from rasant_calibration.threshold import ThresholdChoice, choose_threshold
@@ -18,6 +19,7 @@ from rasant_calibration.threshold import ThresholdChoice, choose_threshold
 __all__ = ["calibrate", "decide", "threshold"]
 
 calibrate = typer.Typer(no_args_is_help=True, add_completion=False)
+calibrate.command()(fp16)
 calibrate.command()(int8)
 
 
