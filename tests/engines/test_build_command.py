@@ -13,9 +13,11 @@ from typer.testing import CliRunner
 
 import rasant
 from engines.fake_tensorrt import fake_tensorrt
+from golden_bundle import write_golden_bundle
 from rasant.engines.build_command import build
 from rasant.engines.tensorrt import TensorRTEngine, api
 from rasant.errors import ConfigError, EngineUnavailable
+from rasant_calibration.fp16_command import halve_bundle
 from tiny_bundle import plate_frame, tiny_model
 
 app = typer.Typer()
@@ -56,16 +58,36 @@ def test_a_text_says_the_same(trt: Any, tiny_bundle: Path, tmp_path: Path) -> No
     assert "gpu: emulator\n" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("precision", "text"), [("fp16", "take the fp16 graph"), ("int8", "has no int8 graph, only fp32")]
-)
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_a_precision_that_the_bundle_lacks_is_refused(
-    trt: Any, tiny_bundle: Path, tmp_path: Path, precision: str, text: str
+    trt: Any, tiny_bundle: Path, tmp_path: Path, precision: str
 ) -> None:
-    """Precision lives in the graph: the refusal says which the bundle has."""
+    """Precision lives in the graph: the refusal says which the bundle has, and the command that makes the other."""
     result = call(tiny_bundle, "--device", "emu", "--cache", tmp_path, "--precision", precision)
     assert isinstance(result.exception, ConfigError)
-    assert text in str(result.exception)
+    made = tiny_bundle.with_name(f"{tiny_bundle.stem}-{precision}.rasant")
+    assert f"is fp32, asked for is {precision}" in str(result.exception)
+    assert f"`rasant calibrate {precision} {tiny_bundle} GOOD_PARTS -o {made}`" in str(result.exception)
+    assert trt.builds == []
+
+
+def test_a_float16_bundle_is_built_and_loaded_as_such(
+    trt: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`rasant calibrate fp16`, `rasant build --precision fp16`, `rasant.load`: one graph, one precision all the way,
+    proven on the golden frames; and no way back to float32 but the bundle that it came from."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source = rasant.read_bundle(write_golden_bundle(tmp_path / "float.rasant"))
+    manifest, files, _ = halve_bundle(source, [plate_frame(index=index) for index in range(4)])
+    half = rasant.write_bundle(tmp_path / "half.rasant", manifest, files)
+    told = json.loads(call(half, "--device", "emu", "--precision", "fp16", "--json").stdout)
+    assert told["precision"] == "fp16"
+    with rasant.load(half, "tensorrt", device="emu", require_threshold=False) as inspector:
+        assert (inspector.info.name, inspector.info.precision) == ("tensorrt", "fp16")
+        assert "not certified, yet within 0.03 of the golden maps" in inspector.info.proof
+    for precision in ("fp32", "int8"):
+        result = call(half, "--device", "emu", "--precision", precision)
+        assert "start from the float32 bundle" in str(result.exception)
 
 
 def test_a_long_build_tells_that_it_goes_on(

@@ -9,21 +9,22 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnx import TensorProto, helper
 
 import rasant
 from rasant.bundle.graph_check import describe_graph
 from rasant.engines.tensorrt import BuildStep, PlanCache, TensorRTEngine, build_plan
 from rasant.errors import ConfigError, EngineError
+from rasant_calibration.activation_ranges import limits, measure_activations
+from rasant_calibration.half_graph import HalfGraph
+from rasant_calibration.quantiser import Quantiser, stages
 from tiny_bundle import tiny_model
 
 trt = pytest.importorskip("tensorrt_rtx", reason="pip install rasant[trt-ci] for the real parser and builder")
@@ -33,78 +34,66 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use Deprecated in TensorRT-RTX:D
 EXAMPLE = Path(__file__).parents[2] / "examples" / "casting.rasant"
 
 
-def onnx_model(nodes: Any, inputs: Any, outputs: Any, weights: Any = ()) -> bytes:
+def onnx_model(nodes: Any, inputs: Any, outputs: Any) -> bytes:
     """Bytes of a graph with float32 at its border."""
     ins, outs = (
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in border.items()]
         for border in (inputs, outputs)
     )
-    graph = helper.make_graph(nodes, "graph", ins, outs, list(weights))
+    graph = helper.make_graph(nodes, "graph", ins, outs)
     opset = [helper.make_opsetid("", 17)]
     return bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
 
 
-def conv_model(kind: int = TensorProto.FLOAT) -> bytes:
-    """Two convolutions over an image, in float32, or in float16 behind casts."""
-    random = np.random.default_rng(0)
-    dtype = np.float16 if kind == TensorProto.FLOAT16 else np.float32
-    weights = [
-        numpy_helper.from_array(random.normal(0.0, 0.2, shape).astype(dtype), name)
-        for name, shape in (("w1", (8, 3, 3, 3)), ("b1", (8,)), ("w2", (2, 8, 3, 3)), ("b2", (2,)))
-    ]
-    nodes = [
-        helper.make_node("Cast", ["color"], ["x"], to=kind),
-        helper.make_node("Conv", ["x", "w1", "b1"], ["h"], pads=[1] * 4),
-        helper.make_node("Relu", ["h"], ["r"]),
-        helper.make_node("Conv", ["r", "w2", "b2"], ["y"], pads=[1] * 4),
-        helper.make_node("Cast", ["y"], ["logits"], to=TensorProto.FLOAT),
-    ]
-    return onnx_model(nodes, {"color": [1, 3, 32, 32]}, {"logits": [1, 2, 32, 32]}, weights)
+@cache
+def example(precision: str) -> bytes:
+    """The example bundle's network as it was exported, or as `rasant calibrate` writes it with nothing kept in float;
+    ranges are those of a golden frame."""
+    bundle = rasant.read_bundle(EXAMPLE)
+    model = bundle.graph()
+    if precision == "fp32":
+        return model
+    if precision == "fp16":
+        return HalfGraph(model).build()
+    golden = {name: array[:1] for name, array in bundle.golden().items() if name in ("color", "depth")}
+    return Quantiser(model, limits(measure_activations(model, [golden]), "minmax")).build()
 
 
-class _Frames(CalibrationDataReader):
-    """Three random images."""
+@cache
+def for_a_jetson() -> bytes:
+    """A small network as torch exports it for the parser of an older TensorRT."""
+    torch = pytest.importorskip("torch")
+    from rasant_training.export.onnx import to_onnx
+    from training.test_export import SHAPES, Typical
 
-    def __init__(self) -> None:
-        random = np.random.default_rng(1)
-        self._frames = iter([{"color": random.random((1, 3, 32, 32), np.float32)} for _ in range(3)])
-
-    def get_next(self) -> Any:
-        return next(self._frames, None)
-
-
-def quantised_model() -> bytes:
-    """The float32 convolutions with Q/DQ pairs, as ONNX Runtime's static quantisation writes them."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "int8.onnx"
-        quantize_static(
-            onnx.load_from_string(conv_model()), target, _Frames(), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QInt8, weight_type=QuantType.QInt8,
-            extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
-        )  # fmt: skip
-        model = onnx.load(target)
-    del model.opset_import[1:]  # domains of ONNX Runtime's own, which the graph does not use
-    return bytes(model.SerializeToString())
+    inputs = {name: torch.zeros(shape) for name, shape in SHAPES.items()}
+    return bytes(to_onnx(Typical().eval(), inputs, profile="jetson").model)
 
 
-def graphs() -> list[tuple[str, bytes]]:
-    """Every kind of graph that a bundle may hold, by name. The precision is read from the graph."""
-    return [
-        ("example", rasant.read_bundle(EXAMPLE).graph()),
-        ("filter", tiny_model()),
-        ("fp16", conv_model(TensorProto.FLOAT16)),
-        ("int8", quantised_model()),
-    ]
+def with_islands(model: bytes) -> bytes:
+    """In float16, with every second stage in float32."""
+    return HalfGraph(model).build([node for stage in stages(model)[1::2] for node in stage.nodes])
 
 
-GRAPHS = graphs()
+# Every kind of graph that a bundle may hold, with its precision.
+GRAPHS: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "example": ("fp32", lambda: example("fp32")),
+    "example in fp16": ("fp16", lambda: example("fp16")),
+    "example in fp16 with islands": ("fp16", lambda: with_islands(example("fp32"))),
+    "example in int8": ("int8", lambda: example("int8")),
+    "for a Jetson": ("fp32", for_a_jetson),
+    "for a Jetson in fp16": ("fp16", lambda: HalfGraph(for_a_jetson()).build()),
+    "filter": ("fp32", tiny_model),
+    "filter in fp16": ("fp16", lambda: HalfGraph(tiny_model()).build()),
+}
 
 
-@pytest.mark.parametrize(("name", "model"), GRAPHS, ids=[name for name, _ in GRAPHS])
-def test_the_real_builder_takes_every_graph(name: str, model: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_real_builder_takes_every_graph(name: str, tmp_path: Path) -> None:
     """Parsed, built, kept and found again, with steps that lead to the end; the loader's checks accept it too."""
-    precision = describe_graph(model, f"{name}.onnx").precision
-    assert precision == (name if name in ("fp16", "int8") else "fp32")
+    precision, make = GRAPHS[name]
+    model = make()
+    assert describe_graph(model, f"{name}.onnx").precision == precision
     steps: list[BuildStep] = []
     record = build_plan(model, precision=precision, device="emu", cache=tmp_path, module=trt, progress=steps.append)
     plan, found = PlanCache(tmp_path).find(record.fields)
@@ -180,5 +169,5 @@ def test_what_a_listener_raises_ends_the_real_build(tmp_path: Path) -> None:
 
 def test_precision_is_that_of_the_graph(tmp_path: Path) -> None:
     """A strongly typed TensorRT makes no fp16 of a float32 graph, and says what is needed."""
-    with pytest.raises(ConfigError, match="take the fp16 graph"):
+    with pytest.raises(ConfigError, match="make one with `rasant calibrate fp16`"):
         build_plan(tiny_model(), precision="fp16", device="emu", cache=tmp_path, module=trt)

@@ -26,9 +26,11 @@ from rasant.errors import (
     PlanError,
 )
 from rasant.ops.device import native_for
+from rasant_calibration.half_graph import HalfGraph
 from tiny_bundle import tiny_model
 
 MODEL = tiny_model()
+HALF = HalfGraph(MODEL).build()
 
 
 def build(trt: Any, folder: Path, **options: Any) -> Any:
@@ -117,17 +119,23 @@ def test_flags_are_those_that_the_version_knows(version: str, flags: int, set_fl
     assert config.builder_optimization_level == 5
 
 
-def test_only_the_old_version_makes_fp16_of_a_float32_graph(tmp_path: Path) -> None:
-    """8.6 is told by its builder flag; later versions take precision from the graph, and the refusal says so."""
-    old, new = fake_tensorrt("8.6.1"), fake_tensorrt("10.3.0")
-    build(old, tmp_path, precision="fp16")
-    assert {flag.name for flag in old.configs[0].set_flags} == {"FP16"}
-    with open_(old, tmp_path, precision="fp16") as engine:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_precision_is_that_of_the_graph(version: str, tmp_path: Path) -> None:
+    """A float16 graph is built and run as such by every version, 8.6 with its flag; no version makes it of a float32
+    graph, since an engine that is opened for that graph would never find the plan."""
+    trt = fake_tensorrt(version)
+    build(trt, tmp_path, model=HALF, precision="fp16")
+    flags = {flag.name for flag in trt.configs[0].set_flags} - {"STRICT_NANS"}
+    assert flags == ({"FP16"} if version == "8.6.1" else set())
+    with open_(trt, tmp_path, model=HALF, precision="fp16") as engine:
         assert engine.info.precision == "fp16"
-    with pytest.raises(ConfigError, match="the graph is fp32, asked for is fp16"):
-        build(new, tmp_path, precision="fp16")
-    with pytest.raises(ConfigError, match="asked for is int8"):
-        build(old, tmp_path, precision="int8")
+        inputs = fill(engine.inputs, 2)
+        engine.infer()
+        for name, array in expected(inputs).items():
+            np.testing.assert_allclose(engine.outputs[name], array, rtol=1e-3, atol=0.05)
+    for precision in ("fp16", "int8"):
+        with pytest.raises(ConfigError, match=f"is fp32, asked for is {precision}; .*`rasant calibrate {precision}`"):
+            build(trt, tmp_path, precision=precision)
 
 
 def test_opening_never_builds(tmp_path: Path) -> None:
@@ -145,19 +153,20 @@ def test_a_dla_is_used_where_there_is_one(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("rasant.engines.tensorrt.build.describe_machine", lambda *_: machine)
     monkeypatch.setattr(run, "native_for", lambda _: native_for("emu"))
     trt = fake_tensorrt("8.6.1", dla_cores=1)
-    with pytest.raises(ConfigError, match="fp16 or int8"):
+    half: Any = {"model": HALF, "precision": "fp16"}
+    with pytest.raises(ConfigError, match=r"fp16 or int8.*`rasant calibrate fp16`"):
         build(trt, tmp_path, device="dla:0")
     with pytest.raises(EngineUnavailable, match="DLA core 1"):
-        build(trt, tmp_path, device="dla:1", precision="fp16")
-    build(trt, tmp_path, device="dla:0", precision="fp16")
-    build(trt, tmp_path, device="dla:0", precision="fp16", allow_fallback=True)
+        build(trt, tmp_path, device="dla:1", **half)
+    build(trt, tmp_path, device="dla:0", **half)
+    build(trt, tmp_path, device="dla:0", allow_fallback=True, **half)
     strict, lenient = trt.configs
     assert (strict.DLA_core, strict.default_device_type.name) == (0, "DLA")
     assert {flag.name for flag in lenient.set_flags} - {flag.name for flag in strict.set_flags} == {"GPU_FALLBACK"}
-    with open_(trt, tmp_path, device="dla:0", precision="fp16") as engine:
+    with open_(trt, tmp_path, device="dla:0", **half) as engine:
         assert (engine.info.device, engine.info.provider, engine.info.fallback) == ("dla:0", "TensorRT DLA 0", False)
         assert engine._runtime.DLA_core == 0
-    with open_(trt, tmp_path, device="dla:0", precision="fp16", allow_fallback=True) as engine:
+    with open_(trt, tmp_path, device="dla:0", allow_fallback=True, **half) as engine:
         assert engine.info.fallback
         assert "cannot run are on the GPU" in engine.info.notes[0]
 

@@ -44,7 +44,7 @@ class Precision(str, enum.Enum):
 def build(
     bundle: Annotated[Path, typer.Argument(help="The bundle (.rasant).")],
     engine: Annotated[Compiled, typer.Option(help="The engine to compile for.")] = Compiled.tensorrt,
-    precision: Annotated[Precision | None, typer.Option(help="Which graph; default: the bundle's detector.")] = None,
+    precision: Annotated[Precision | None, typer.Option(help="What the bundle must be; default: what it is.")] = None,
     device: Annotated[str, typer.Option(help='"cuda", or "dla:N" of a Jetson.')] = "cuda",
     allow_fallback: Annotated[
         bool, typer.Option("--allow-fallback", help="Layers that the DLA cannot run may run on the GPU.")
@@ -57,21 +57,22 @@ def build(
 ) -> None:
     """Build the engine of a bundle for this machine; progress goes to stderr.
 
-    An intact plan of the same graph, machine and options is kept as it is. The precision is that of a graph in the
-    bundle; only TensorRT 8.6 can make fp16 of a float32 graph.
+    An intact plan of the same graph, machine and options is kept as it is. The precision is that of the bundle, which
+    `rasant calibrate fp16` and `rasant calibrate int8` make; any other is refused.
 
-    Example: rasant build bracket.rasant --engine tensorrt --precision fp16
+    Example: rasant build bracket-fp16.rasant --engine tensorrt --precision fp16
     """
     from rasant.bundle import read_bundle
     from rasant.engines.tensorrt import BuildOptions, PlanCache, build_plan
 
     opened = read_bundle(bundle)
-    model, chosen = _graph(opened, precision and precision.value)
+    if precision is not None:
+        _require_precision(opened, bundle, precision.value)
     begin = time.perf_counter()
     with _progress() as progress:
         record = build_plan(
-            model, precision=chosen, device=device, allow_fallback=allow_fallback, cache=cache, rebuild=rebuild,
-            options=BuildOptions(workspace, level), progress=progress,
+            opened.graph(), precision=opened.manifest.detector.precision, device=device, allow_fallback=allow_fallback,
+            cache=cache, rebuild=rebuild, options=BuildOptions(workspace, level), progress=progress,
         )  # fmt: skip
     told = {
         "engine": engine.value,
@@ -81,18 +82,16 @@ def build(
     typer.echo(json.dumps(told) if as_json else "\n".join(f"{name}: {value}" for name, value in told.items()))
 
 
-def _graph(bundle: Bundle, precision: str | None) -> tuple[bytes, str]:
-    """The detector of the asked precision, and its precision. One of float32 stands in for fp16: TensorRT 8.6 takes it,
-    and later versions are refused with a text that says why.
-    """
-    graphs = bundle.manifest.graphs
-    if precision is None:
-        return bundle.graph(), graphs["detector"].precision
-    found: dict[str, str] = {spec.precision: name for name, spec in reversed(graphs.items())}
-    name = found.get(precision) or (found.get("fp32") if precision == "fp16" else None)
-    if name is None:
-        raise ConfigError(f"{bundle.name} has no {precision} graph, only {', '.join(sorted(found))}; export one")
-    return bundle.graph(name), precision
+def _require_precision(bundle: Bundle, path: Path, wanted: str) -> None:
+    """Refuse a bundle of another precision, with the command that makes one of the wanted."""
+    found = bundle.manifest.detector.precision
+    if wanted == found:
+        return
+    advice = "start from the float32 bundle that it was made from"
+    if found == "fp32":
+        made = path.with_name(f"{path.stem}-{wanted}{path.suffix}")
+        advice = f"make one with `rasant calibrate {wanted} {path} GOOD_PARTS -o {made}`, and build that"
+    raise ConfigError(f"{path} is {found}, asked for is {wanted}; a bundle has one graph, of one precision: {advice}")
 
 
 def _told(record: PlanRecord, seconds: float) -> dict[str, Any]:

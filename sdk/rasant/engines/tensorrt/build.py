@@ -49,8 +49,8 @@ def build_plan(
 ) -> PlanRecord:
     """Build a plan for this machine and keep it, unless there is an intact one of the same graph, machine and options.
 
-    model: a graph that `rasant.read_bundle` has checked. precision: of the graph; only TensorRT 8.6 can make "fp16" of
-    a float32 graph. device: "cuda" or "dla:N". allow_fallback: layers that the DLA cannot run may run on the GPU.
+    model: a graph that `rasant.read_bundle` has checked. precision: that of the graph, as its manifest says it.
+    device: "cuda" or "dla:N". allow_fallback: layers that the DLA cannot run may run on the GPU.
     cache: folder, see `PlanCache`. module: `tensorrt` or a stand-in. rebuild: build in any case. progress: called with
     each step, in the thread that builds; what it raises ends the build, and is raised here.
 
@@ -85,14 +85,15 @@ def plan_fields(
         graph = describe_graph(model, "the graph")
     except ModelError as error:
         raise EngineError(str(error)) from error
-    converted = precision == "fp16" and graph.precision == "fp32" and not strongly_typed(trt)
-    if precision != graph.precision and not converted:
+    if precision != graph.precision:
         raise ConfigError(
-            f"the graph is {graph.precision}, asked for is {precision}; TensorRT {trt.__version__} takes the precision "
-            f"from the graph: take the {precision} graph of a bundle that has one"
+            f"the graph is {graph.precision}, asked for is {precision}; TensorRT takes the precision from the graph: "
+            "make one with `rasant calibrate fp16` or `rasant calibrate int8`"
         )
     if target.dla_core is not None and precision == "fp32":
-        raise ConfigError("a DLA computes in fp16 or int8; take the fp16 graph, or the GPU")
+        raise ConfigError(
+            "a DLA computes in fp16 or int8, this graph is fp32; make one with `rasant calibrate fp16`, or use the GPU"
+        )
     machine = describe_machine(target.device)
     return PlanFields(
         model_sha256=hashlib.sha256(model).hexdigest(), package=trt.__name__, version=str(trt.__version__),
