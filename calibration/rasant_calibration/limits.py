@@ -54,7 +54,7 @@ class DepthLimits(Strict):
 class DriftLimits(Strict):
     """Of a station against its own reference. growth: a factor."""
 
-    max_shift_px: _Number = 1.5
+    max_shift_px: _Number = 0.75
     max_fill_drop: _Number = 0.05
     max_noise_growth: _Number = 1.6
     max_tile_move: _Number = 0.005  # share of its distance
