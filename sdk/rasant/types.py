@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,10 @@ class Drops:
     def total(self) -> int:
         """All lost frames."""
         return self.queue + self.device + self.damaged + self.partial
+
+    def __add__(self, other: Drops) -> Drops:
+        """Both together."""
+        return Drops(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)

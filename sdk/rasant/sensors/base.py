@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from rasant.errors import ConfigError, EndOfStream, FrameError, SourceError
 from rasant.types import Drops, Frame, Intrinsics
@@ -52,7 +52,7 @@ class Source(abc.ABC):
     serial: of the device, or empty. live: whether frames come at the device's pace, so that a slow reader loses some.
     """
 
-    live: ClassVar[bool] = False
+    live: bool = False
 
     def __init__(self, uri: str, *, skip_damaged: bool = False) -> None:
         self.uri = uri

@@ -13,7 +13,6 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from rasant.errors import FrameError, SourceTimeout
 from rasant.sensors.base import Source, Value
@@ -31,7 +30,7 @@ class LiveSource(Source):
     not there, ImportError where its library is not installed (the command line names the extra).
     """
 
-    live: ClassVar[bool] = True
+    live = True
 
     def __init__(self, uri: str, *, skip_damaged: bool = False) -> None:
         super().__init__(uri, skip_damaged=skip_damaged)

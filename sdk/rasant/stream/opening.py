@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a URI to a stream: live cameras through a pump, files as they are."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from rasant.sensors import Source, open_source
+from rasant.stream.process import ProcessSource
+from rasant.stream.pump import Pump
+
+__all__ = ["open_stream"]
+
+
+def open_stream(
+    uri: str, *, policy: str = "latest", capacity: int = 4, isolate: bool = False, skip_damaged: bool = False
+) -> Source:
+    """Open a source by its URI; a live one is read by a `Pump`, so it is opened again when it is lost.
+
+    policy, capacity: of the pump. isolate: read a live source in a process of its own, which is ended and started anew
+    where its driver hangs. Files are read as they are: they wait for their reader and lose nothing.
+    Raises what `rasant.open_source` raises.
+    """
+    ways = partial(open_source, uri, skip_damaged=skip_damaged)
+    source = ways()
+    if not source.live:
+        return source
+    if isolate:
+        source.close()  # the camera can be held by one process only
+        return Pump(partial(ProcessSource, ways), policy=policy, capacity=capacity, skip_damaged=skip_damaged)
+    return Pump(ways, first=source, policy=policy, capacity=capacity, skip_damaged=skip_damaged)
