@@ -26,7 +26,7 @@ $(VENV)/tools.stamp: constraints.txt
 	@touch $@
 
 $(VENV)/installed.stamp: $(VENV)/tools.stamp pyproject.toml $(NATIVE)
-	$(PIP) --no-build-isolation $(BUILD) --editable '.[training,calibration,openvino,bench,trt-ci,dev]'
+	$(PIP) --no-build-isolation $(BUILD) --editable '.[training,calibration,openvino,realsense,bench,trt-ci,dev]'
 	@touch $@
 
 demo: $(VENV)/installed.stamp  ## inspect a recording; writes pictures and a report to build/demo

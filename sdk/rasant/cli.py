@@ -34,6 +34,7 @@ GROUP = "rasant.commands"
 
 SUMMARIES = {
     "doctor": "Check this machine: versions, engines, native build, extras.",
+    "cameras": "List connected cameras, and what each kind would need.",
     "record": "Record a source into an MCAP file.",
     "inspect": "Inspect every frame of a source with a bundle.",
     "evaluate": "Measure how well a bundle finds the defects of a labelled source.",

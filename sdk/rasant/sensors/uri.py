@@ -24,10 +24,13 @@ SCHEMES: dict[str, str] = {
     "mvtec3d": "rasant.sensors.mvtec3d:Mvtec3dSource",
     "replay": "rasant.sensors.replay:ReplaySource",
     "synthetic": "rasant.sensors.synthetic:SyntheticSource",
+    "realsense": "rasant.sensors.realsense:RealSenseSource",
 }
 """Scheme -> class. Each class has `open(uri: Uri, *, skip_damaged: bool) -> Source`."""
 
-CAMERAS: dict[str, str] = {}
+CAMERAS: dict[str, str] = {
+    "realsense": "rasant.sensors.realsense:probe",
+}
 """Scheme of live cameras -> function `probe() -> Probe`: what is connected, or what is missing to know."""
 
 _SCHEME = re.compile(r"([a-z][a-z0-9]+):(.*)", re.DOTALL)
@@ -70,7 +73,7 @@ class Uri:
 
 def parse_uri(text: str) -> Uri:
     """Parse a source URI, or resolve a bare path to the one scheme that can read it. Raises ConfigError."""
-    found = _SCHEME.fullmatch(text)
+    found = _SCHEME.fullmatch(f"{text}:" if text in CAMERAS else text)
     if found is None:
         return _resolve(text)
     scheme, rest = found.groups()
@@ -84,6 +87,7 @@ def open_source(uri: str, *, skip_damaged: bool = False) -> Source:
     """Open a source of frames by its URI, for example "folder:captures" or "synthetic:plate?frames=100".
 
     A bare path is taken where it can only mean one thing: an .mcap file, or a folder in one of the known layouts.
+    The name of a camera's scheme alone ("realsense") takes the only camera of that kind.
     `skip_damaged` makes the iterator go on over damaged frames (they are counted); read() always raises FrameError.
     Raises ConfigError for an unknown scheme or option, SourceError where the path or device is missing.
     """
