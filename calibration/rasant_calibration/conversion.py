@@ -14,9 +14,12 @@ import numpy.typing as npt
 
 import rasant
 from rasant_calibration.good_parts import hash_pixels
-from rasant_calibration.int8 import Effect, Inputs, Probe, probes
+from rasant_calibration.int8 import Effect, Inputs, Probe, probes, spoil
 
 __all__ = ["Evidence", "convert_bundle", "effect_columns", "gather_evidence"]
+
+
+DEFECTS = 2  # synthetic ones on each good part that sets ranges
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Evidence:
 
 
 def gather_evidence(bundle: rasant.Bundle, frames: Sequence[rasant.Frame], seed: int) -> Evidence:
-    """Good parts as the network sees them: every second one sets ranges, the others are probed, as they are and with a
-    synthetic defect.
+    """Good parts as the network sees them: every second one sets ranges, the others are probed, both as they are and with
+    synthetic defects.
 
     Raises ConfigError for fewer than two frames, a bundle of tiles, and a graph that is no longer float32.
     """
@@ -48,7 +51,9 @@ def gather_evidence(bundle: rasant.Bundle, frames: Sequence[rasant.Frame], seed:
         hash_pixels(digest, frame)
     prepared = [_prepare(bundle, frame) for frame in frames]
     on = probes(bundle.graph(), prepared[1::2], bundle.manifest.postprocess.kernel, seed)
-    return Evidence([inputs for inputs, _ in prepared[::2]], on, digest.hexdigest())
+    good = prepared[::2]
+    spoiled = [spoil(*part, seed + 1 + turn, index) for index, part in enumerate(good) for turn in range(DEFECTS)]
+    return Evidence([*(inputs for inputs, _ in good), *spoiled], on, digest.hexdigest())
 
 
 def convert_bundle(

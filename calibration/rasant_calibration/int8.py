@@ -2,8 +2,9 @@
 """8-bit integers where they do no harm: which calibration, and which stages stay in float, is decided by measurement.
 
 The measure is what the user sees: the anomaly map and its score, against the float graph, on frames that calibrated
-nothing: good parts, and the same parts with a synthetic defect drawn on them (DAS3D's, arXiv 2410.09821, eq. 1 to 7),
-since a range that fits good parts may cut off what a defect does to the network.
+nothing: good parts, and the same parts with a synthetic defect drawn on them (DAS3D's, arXiv 2410.09821, eq. 1 to 7).
+The frames that set ranges hold such defects too: a range that fits good parts cuts off what a defect does to the
+network, and did more harm than all rounding together.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from rasant.engines import open_engine
 from rasant.ops.score import score_map
 from rasant.synthesis.skew_gauss import skew_gauss
 from rasant_calibration.activation_ranges import METHODS, limits, measure_activations
+from rasant_calibration.equaliser import equalise
 from rasant_calibration.quantiser import Quantiser, Stage, stages
 
-__all__ = ["Effect", "Int8Choice", "Probe", "choose_int8", "effect", "probes", "silent"]
+__all__ = ["Effect", "Int8Choice", "Probe", "choose_int8", "effect", "probes", "silent", "spoil"]
 
 WORTH = 0.1  # a stage that does less than this part of the whole harm is not worth its time in float
 
@@ -73,7 +75,7 @@ def silent(text: str) -> None:
 
 def probes(model: bytes, frames: Sequence[tuple[Inputs, npt.NDArray[np.bool_]]], kernel: int, seed: int) -> list[Probe]:
     """Each (inputs, foreground (h, w)) as it is and with a synthetic defect, with what the float graph says of it."""
-    spoiled = [_spoil(inputs, foreground, seed, index) for index, (inputs, foreground) in enumerate(frames)]
+    spoiled = [spoil(inputs, foreground, seed, index) for index, (inputs, foreground) in enumerate(frames)]
     every = [*(inputs for inputs, _ in frames), *spoiled]
     return [Probe(inputs, *result) for inputs, result in zip(every, _run(model, every, kernel), strict=True)]
 
@@ -104,20 +106,21 @@ def choose_int8(
         raise rasant.ConfigError(f"a calibration must be one of {sorted(METHODS)}, got {wanted}")
     if not frames or not on:
         raise rasant.ConfigError(f"expected good frames and probes, got {len(frames)} and {len(on)}; give more parts")
+    model = equalise(model, frames)
     histograms = measure_activations(model, frames)
     tried: dict[str, tuple[Quantiser, Effect]] = {}
     for method in wanted:
         quantiser = Quantiser(model, limits(histograms, method))
         tried[method] = quantiser, effect(quantiser.build(), on, kernel)
         progress(f"{method}: mean score difference {tried[method][1].score_mean:.4f}")
-    method = min(tried, key=lambda name: tried[name][1].map_rms)
+    method = min(tried, key=lambda name: tried[name][1].score_mean)
     quantiser, left = tried[method]
     every = {stage.name: stage for stage in stages(model)}
     alone: dict[str, Effect] = {}
     if left.score_mean > target and max_float > 0.0:
         alone = _alone(quantiser, every, on, kernel, progress)
     kept: dict[str, Effect] = {}
-    worth = [name for name, found in alone.items() if found.map_rms >= WORTH * tried[method][1].map_rms]
+    worth = [name for name, found in alone.items() if found.score_mean >= WORTH * tried[method][1].score_mean]
     for name in worth:
         if left.score_mean <= target:
             break
@@ -126,7 +129,7 @@ def choose_int8(
             continue
         found = effect(quantiser.build(_nodes(trial)), on, kernel)
         progress(f"{name} in float: mean score difference {found.score_mean:.4f}")
-        if found.map_rms < left.map_rms:
+        if found.score_mean < left.score_mean:
             kept[name] = left = found
     chosen = [every[name] for name in kept]
     return Int8Choice(
@@ -145,7 +148,7 @@ def _alone(
         others = [stage for stage in every.values() if stage.name != name]
         found[name] = effect(quantiser.build(_nodes(others)), on, kernel)
         progress(f"{name} alone in integers: mean score difference {found[name].score_mean:.4f}")
-    return dict(sorted(found.items(), key=lambda item: -item[1].map_rms))
+    return dict(sorted(found.items(), key=lambda item: -item[1].score_mean))
 
 
 def _nodes(chosen: Sequence[Stage]) -> tuple[str, ...]:
@@ -168,7 +171,7 @@ def _run(model: bytes, frames: Sequence[Inputs], kernel: int) -> list[tuple[Floa
     return found
 
 
-def _spoil(inputs: Inputs, foreground: npt.NDArray[np.bool_], seed: int, index: int) -> Inputs:
+def spoil(inputs: Inputs, foreground: npt.NDArray[np.bool_], seed: int, index: int) -> Inputs:
     """The inputs with a synthetic defect on the part."""
     color, depth = inputs.get("color"), inputs.get("depth")
     found = skew_gauss(

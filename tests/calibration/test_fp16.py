@@ -129,7 +129,7 @@ def test_the_command_writes_a_bundle_that_is_certified_and_inspects(tmp_path: Pa
     assert (packed.manifest.detector.precision, packed.manifest.detector.file) == ("fp16", "detector.fp16.onnx")
     assert packed.manifest.decision.threshold is None
     record = packed.manifest.quantisation
-    assert record is not None and (record.method, record.frames, record.probes) == ("fp16", 3, 6)
+    assert record is not None and (record.method, record.frames, record.probes) == ("fp16", 9, 6)
     assert record.score_mean == answer["effect"]["score_mean"]
     np.testing.assert_array_equal(packed.golden()["float.logits"], rasant.read_bundle(source).golden()["logits"])
     run("calibrate", "threshold", str(out), f"dataset:{tmp_path}/plate?split=validation", "-o", str(out))

@@ -159,9 +159,9 @@ def test_what_integers_harm_is_left_in_float() -> None:
     on = on_probes(model)
     messages: list[str] = []
     found = choose_int8(model, frames(4), on, kernel=3, target=1e-4, max_float=0.2, progress=messages.append)
-    assert set(tuple(found.alone)[:2]) == {"first", "second"}  # the first is 90 % of the work, more than may stay
+    assert "second" in tuple(found.alone)[:2]
     assert next(iter(found.kept)) == "second" and "second" in found.float_nodes
-    assert found.effect.map_rms < found.methods[found.method].map_rms
+    assert found.effect.score_mean < found.methods[found.method].score_mean
     assert found.float_share <= 0.2
     assert effect(found.model, on, 3) == found.effect
     assert any("second alone" in text for text in messages)
@@ -199,7 +199,7 @@ def test_the_command_writes_a_bundle_that_can_be_calibrated_and_certified(tmp_pa
     assert packed.manifest.detector.precision == "int8"
     assert packed.manifest.decision.threshold is None
     record = packed.manifest.quantisation
-    assert record is not None and (record.method, record.frames, record.probes) == ("minmax", 3, 6)
+    assert record is not None and (record.method, record.frames, record.probes) == ("minmax", 9, 6)
     assert record.score_mean == answer["effect"]["score_mean"]
     golden, before = packed.golden(), rasant.read_bundle(source).golden()
     np.testing.assert_array_equal(golden["float.logits"], before["logits"])
