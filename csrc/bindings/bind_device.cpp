@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// rasant._native.{DeviceArray, Stream, Event, device_status}: memory and order of work. Use rasant.ops.device.
+// rasant._native.{DeviceArray, Stream, DeviceGraph, Event, device_status}: memory and order of work. Use
+// rasant.ops.device.
 #include <pybind11/stl.h>
 
 #include "bindings/arrays.hpp"
@@ -58,6 +59,21 @@ py::array host_view(const py::object& self) {
         "only pinned and mapped memory can be seen by numpy, this is device memory; copy it "
         "with rasant.ops.device.to_host");
   return py::array(array.dtype(), array.shape(), array.host(), self);
+}
+
+// What `work` gives to the stream, as a graph. An exception of `work` counts more than what ending it says.
+std::unique_ptr<OwnedGraph> capture(const OwnedStream& self, const py::function& work) {
+  begin_capture(self.stream);
+  try {
+    work();
+  } catch (...) {
+    try {
+      destroy(end_capture(self.stream));
+    } catch (const std::exception&) {
+    }
+    throw;
+  }
+  return std::make_unique<OwnedGraph>(end_capture(self.stream));
 }
 
 py::dict interface_of(const DeviceArray& self) {
@@ -163,13 +179,18 @@ void bind_device(pybind11::module_& m) {
           "__dlpack__", [](const py::object& self, const py::object&, const py::kwargs&) { return to_dlpack(self); },
           py::arg("stream") = py::none())
       .def("__dlpack_device__", [](const py::object&) { return py::make_tuple(RASANT_DLPACK_DEVICE, 0); });
+  py::class_<OwnedGraph>(m, "DeviceGraph", py::module_local())
+      .def(
+          "launch", [](const OwnedGraph& self, StreamArgument stream) { launch(self.graph, stream.stream); },
+          py::arg("stream"));
   py::class_<OwnedStream>(m, "Stream", py::module_local())
       .def(py::init<>())
       .def_property_readonly("handle",
                              [](const OwnedStream& self) { return reinterpret_cast<std::uintptr_t>(self.stream); })
       .def(
           "wait", [](const OwnedStream& self) { wait(self.stream); }, py::call_guard<py::gil_scoped_release>())
-      .def("follow", [](const OwnedStream& self, const OwnedEvent& event) { order_after(self.stream, event.event); });
+      .def("follow", [](const OwnedStream& self, const OwnedEvent& event) { order_after(self.stream, event.event); })
+      .def("capture", &capture, py::arg("work"));
   m.def(
       "wait",
       [](StreamArgument stream) {

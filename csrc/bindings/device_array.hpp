@@ -42,13 +42,21 @@ class DeviceArray {
   std::shared_ptr<void> owner_;
 };
 
-// Stream and Event as Python objects own them.
+// Stream, Graph and Event as Python objects own them.
 struct OwnedStream {
   Stream stream = create_stream();
   OwnedStream() = default;
   OwnedStream(const OwnedStream&) = delete;
   OwnedStream& operator=(const OwnedStream&) = delete;
   ~OwnedStream() { destroy(stream); }
+};
+
+struct OwnedGraph {
+  Graph graph;
+  explicit OwnedGraph(Graph made) : graph(made) {}
+  OwnedGraph(const OwnedGraph&) = delete;
+  OwnedGraph& operator=(const OwnedGraph&) = delete;
+  ~OwnedGraph() { destroy(graph); }
 };
 
 struct OwnedEvent {

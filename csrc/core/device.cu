@@ -109,6 +109,23 @@ void destroy(Stream stream) noexcept {
 
 void wait(Stream stream) { expect(cudaStreamSynchronize(stream), "work on the device"); }
 
+void begin_capture(Stream stream) {
+  expect(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "keeping the work of a stream");
+}
+
+Graph end_capture(Stream stream) {
+  cudaGraph_t kept = nullptr;
+  expect(cudaStreamEndCapture(stream, &kept), "keeping the work of a stream");
+  Graph graph = nullptr;
+  const cudaError_t status = cudaGraphInstantiate(&graph, kept, 0);
+  cudaGraphDestroy(kept);
+  expect(status, "making a graph of the work of a stream");
+  return graph;
+}
+
+void launch(Graph graph, Stream stream) { expect(cudaGraphLaunch(graph, stream), "launching a graph"); }
+void destroy(Graph graph) noexcept { cudaGraphExecDestroy(graph); }
+
 Event create_event(bool timing) {
   cudaEvent_t event = nullptr;
   expect(cudaEventCreateWithFlags(&event, timing ? cudaEventDefault : cudaEventDisableTiming), "creating an event");

@@ -8,6 +8,7 @@
 #include "core/stream.hpp"
 
 struct CUevent_st;
+struct CUgraphExec_st;
 
 namespace rasant {
 
@@ -17,6 +18,7 @@ namespace rasant {
 constexpr bool device_build = RASANT_DEVICE != 0;
 
 using Event = CUevent_st*;
+using Graph = CUgraphExec_st*;  // work that a stream was given once, to be launched again and again
 
 struct DeviceStatus {
   int devices = 0;          // that can be used
@@ -49,6 +51,13 @@ void order_after(Stream stream, Event event);
 Stream create_stream();
 void destroy(Stream stream) noexcept;
 void wait(Stream stream);
+
+// What a stream is given between these two is kept, and not done. Addresses are kept with it; other streams and threads
+// go on. Where something cannot be kept one of them throws, and after end_capture the stream works again in any case.
+void begin_capture(Stream stream);
+Graph end_capture(Stream stream);
+void launch(Graph graph, Stream stream);
+void destroy(Graph graph) noexcept;
 
 Event create_event(bool timing);
 void destroy(Event event) noexcept;

@@ -30,6 +30,10 @@ void order_after(Stream, Event) { refuse(); }
 Stream create_stream() { refuse(); }
 void destroy(Stream) noexcept {}
 void wait(Stream) { refuse(); }
+void begin_capture(Stream) { refuse(); }
+Graph end_capture(Stream) { refuse(); }
+void launch(Graph, Stream) { refuse(); }
+void destroy(Graph) noexcept {}
 Event create_event(bool) { refuse(); }
 void destroy(Event) noexcept {}
 void wait(Event) { refuse(); }

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 # Signatures of the native operations. Arrays are C-contiguous and written in place; rasant.ops documents them.
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-# device: memory and order of work on CUDA (in rasant._emu: the emulator); stream: None, a handle, an object with one
+# device: memory and order of work on CUDA (in rasant._emu: the emulator); stream: None, a handle, an object with one.
+# capture: what `work` gives to the stream is kept as a graph instead of done; addresses are kept with it
 def device_status() -> dict[str, Any]: ...
 def wait(stream: Any) -> None: ...
 
@@ -42,6 +43,10 @@ class Stream:
     def handle(self) -> int: ...
     def wait(self) -> None: ...
     def follow(self, event: Event) -> None: ...
+    def capture(self, work: Callable[[], object]) -> DeviceGraph: ...
+
+class DeviceGraph:
+    def launch(self, stream: Any) -> None: ...
 
 class Event:
     def __init__(self, timing: bool = True) -> None: ...

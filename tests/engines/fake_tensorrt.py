@@ -23,6 +23,7 @@ OUT_OF_MEMORY = (
     "[executionContext.cpp::initializeExecutionContext::586] Error Code 2: OutOfMemory (no further information)"
 )
 LOST = "[cudaDriverHelpers.cpp::op::29] Error Code 1: Cuda Runtime (an illegal memory access was encountered)"
+CAPTURED = "[runner.cpp::execute::20] Error Code 1: Cuda Runtime (operation not permitted when stream is capturing)"
 INCOMPATIBLE = "The engine plan file is generated on an incompatible device, expecting compute 8.7 got compute 11.0"
 LAYERS = {"conv_1 + relu_1": "CaskConvolution", "softmax": "SoftMax"}
 
@@ -101,11 +102,12 @@ def fake_tensorrt(
     faults: "raise:builder", "none:runtime", "none:engine", "none:context" (None, as old versions), "raise:runtime"
     (TypeError, as the bindings do for a null pointer), "oom:build", "oom:context", "lost:run", "false:run",
     "parse", "address", "half" (a tensor of another type). The set is looked at when it matters, so a test may change
-    it. `module.builds` has the network flags of each build, `module.configs` what was configured.
+    it. `module.builds` has the network flags of each build, `module.configs` what was configured. While
+    `module.capturing`, runs are accepted and not done, as in a stream that is captured, or refused ("false:capture").
     """
     found = faults if faults is not None else set()
     module = SimpleNamespace(
-        __name__="tensorrt", __version__=version, faults=found, gpu=gpu, builds=[], configs=[],
+        __name__="tensorrt", __version__=version, faults=found, gpu=gpu, builds=[], configs=[], capturing=False,
         ILogger=ILogger, IProfiler=IProfiler, TensorIOMode=TensorIOMode,
         BuilderFlag=_flags(version), NetworkDefinitionCreationFlag=_network_flags(version),
         DataType=enum.Enum("DataType", "FLOAT HALF"), DeviceType=enum.Enum("DeviceType", "GPU DLA"),
@@ -330,6 +332,10 @@ class _Context:
             _fail(logger, "[enqueue.cpp::enqueueV3::10] Error Code 3: API Usage Error")
             return False
         assert stream_handle, "the default stream would wait for all others"
+        if self.engine.trt.capturing:
+            if "false:capture" in faults:
+                _fail(logger, CAPTURED)
+            return "false:capture" not in faults
         results = self.engine.session.run(list(self.engine.outputs), {n: self._memory(n) for n in self.engine.inputs})
         for name, result in zip(self.engine.outputs, results, strict=True):
             self._memory(name)[...] = result

@@ -171,6 +171,114 @@ def test_a_dla_is_used_where_there_is_one(tmp_path: Path, monkeypatch: pytest.Mo
         assert "cannot run are on the GPU" in engine.info.notes[0]
 
 
+class Streams:
+    """The emulator's device with streams that can be captured: a launch does again what was given while capturing.
+
+    launched: how often. fail: "begin" refuses to capture, "launch" loses the device.
+    """
+
+    def __init__(self, trt: Any, fail: str = "") -> None:
+        device = native_for("emu")
+        self.DeviceArray, self.Event, self.launched = device.DeviceArray, device.Event, 0
+        streams = self
+
+        class Stream:
+            def __init__(self) -> None:
+                self._stream = device.Stream()
+                self.handle = self._stream.handle
+
+            def capture(self, work: Any) -> Any:
+                if fail == "begin":
+                    raise DeviceFailed("keeping the work of a stream failed: operation not supported")
+                trt.capturing = True
+                try:
+                    work()
+                finally:
+                    trt.capturing = False
+
+                def launch(stream: Any) -> None:
+                    assert stream is self
+                    if fail == "launch":
+                        raise DeviceFailed("launching a graph failed: unspecified launch failure")
+                    streams.launched += 1
+                    work()
+
+                return SimpleNamespace(launch=launch)
+
+        self.Stream = Stream
+
+
+@pytest.mark.parametrize("integrated", [True, False], ids=["mapped", "pinned"])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_run_is_one_cuda_graph_once_it_is_warm(
+    version: str, integrated: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each slot is captured once, after a plain run, copies and all; from then on a frame is a launch of its graph."""
+    trt = fake_tensorrt(version)
+    streams = Streams(trt)
+    monkeypatch.setattr(run, "native_for", lambda _: streams)
+    machine = Machine("gpu", "8.7", integrated, 12060)
+    monkeypatch.setattr("rasant.engines.tensorrt.build.describe_machine", lambda *_: machine)
+    build(trt, tmp_path)
+    with open_(trt, tmp_path, slots=2) as engine:
+        engine.warmup(1)
+        assert streams.launched == 0
+        engine.warmup(2)
+        assert streams.launched == 4
+        assert [note for note in engine.info.notes if "graph" in note] == ["each run is one CUDA graph"]
+        given = [fill(slot.inputs, seed) for seed, slot in enumerate(engine.slots)]
+        for index in range(2):
+            engine.submit(index)
+        for index, inputs in enumerate(given):
+            engine.wait(index)
+            for name, array in expected(inputs).items():
+                np.testing.assert_allclose(engine.slots[index].outputs[name], array, atol=1e-6)
+        assert streams.launched == 6
+        engine.profile(1)
+        assert streams.launched == 6  # layers are timed in a context of their own, without a graph
+
+
+@pytest.mark.parametrize(
+    ("fault", "fail", "reason"),
+    [("", "begin", "operation not supported"), ("false:capture", "", "not permitted when stream is capturing")],
+    ids=["the device refuses", "TensorRT refuses"],
+)
+def test_what_cannot_be_captured_is_enqueued_and_told(
+    built: tuple[Any, Path], fault: str, fail: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason stands in the info, and the frames are right; a failed capture is no lost device."""
+    trt, folder = built
+    streams = Streams(trt, fail)
+    monkeypatch.setattr(run, "native_for", lambda _: streams)
+    trt.faults |= {fault}
+    with open_(trt, folder) as engine:
+        engine.warmup()
+        engine.warmup()
+        notes = [note for note in engine.info.notes if "graph" in note]
+        assert len(notes) == 1 and notes[0].startswith("no CUDA graph: ") and reason in notes[0]
+        inputs = fill(engine.inputs, 1)
+        engine.infer()
+        np.testing.assert_allclose(engine.outputs["logits"], expected(inputs)["logits"], atol=1e-6)
+    assert streams.launched == 0
+
+
+def test_a_graph_that_fails_loses_the_device(built: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launch that the device refuses is EngineLost, as a run is."""
+    trt, folder = built
+    monkeypatch.setattr(run, "native_for", lambda _: Streams(trt, "launch"))
+    with open_(trt, folder) as engine:
+        engine.warmup(1)
+        with pytest.raises(EngineLost, match="launching a graph failed"):
+            engine.infer()
+
+
+def test_the_emulator_captures_nothing(built: tuple[Any, Path]) -> None:
+    """The real call chain down to the device, whose answer here is no; the engine runs on and says so."""
+    with open_(*built) as engine:
+        engine.warmup()
+        assert any(note.startswith("no CUDA graph: keeping the work") for note in engine.info.notes)
+
+
 def test_layers_are_timed(built: tuple[Any, Path]) -> None:
     """The profile is the mean over the runs, slowest first, with the kind that the plan's inspector tells."""
     with open_(*built) as engine:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from devices import get, put
 from rasant import _native
-from rasant.errors import ConfigError, DeviceUnavailable, DtypeError, ShapeError
+from rasant.errors import ConfigError, DeviceFailed, DeviceUnavailable, DtypeError, ShapeError
 from rasant.ops.device import device_status, empty, from_dlpack, native_for, output, to_device, to_host
 from rasant.ops.perlin import perlin_field, perlin_mask
 
@@ -124,6 +124,15 @@ def test_streams_and_events_order_and_time() -> None:
         perlin_field((8, 8), (2, 2), seed=1, device="emu", stream=handle)
     with pytest.raises(ConfigError, match="stream must be"):
         perlin_field((8, 8), (2, 2), seed=1, device="emu", stream="fast")
+
+
+def test_a_stream_that_cannot_be_captured_works_on() -> None:
+    """The emulator keeps no work for later, says so before it is given any, and the stream is as before."""
+    stream = emulator.Stream()
+    with pytest.raises(DeviceFailed, match="keeping the work of a stream failed: operation not supported"):
+        stream.capture(lambda: pytest.fail("nothing may be given to a stream that is not captured"))
+    assert np.array_equal(get(put(np.ones(3, np.float32))), np.ones(3))
+    stream.wait()
 
 
 def test_workspaces_grow_with_the_work() -> None:

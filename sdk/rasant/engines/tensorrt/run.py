@@ -3,7 +3,8 @@
 
 Memory and order of work are those of `rasant.ops.device`. Where the GPU shares the host's memory (Jetson) the buffers
 are mapped, and the network reads and writes what numpy sees; elsewhere they are pinned, and copies run in the stream of
-their slot, before and after the network. Each slot has its own execution context and stream.
+their slot, before and after the network. Each slot has its own execution context and stream. Warming up keeps the whole
+run of a slot as one CUDA graph, which costs the host one call a frame; where that cannot be, `info` says why.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -86,6 +88,7 @@ class TensorRTEngine(Slotted):
         self.slots = tuple(lane.slot for lane in self._lanes)
         self._trt = trt
         self._pending: set[int] = set()
+        self._captured = False
         self._process = os.getpid()
         self.info = EngineInfo(
             name="tensorrt", version=str(trt.__version__), provider=_provider(target, fields), precision=precision,
@@ -140,13 +143,19 @@ class TensorRTEngine(Slotted):
         self._pending.discard(slot)
 
     def warmup(self, runs: int = 2) -> None:
-        """Run every slot on zeros, so that the first real frame does not pay for initialisation. Raises EngineError."""
-        for index, slot in enumerate(self.slots):
+        """Run every slot on zeros, so that the first real frame does not pay for initialisation. Raises EngineError.
+
+        After the first run of all slots each is kept as a CUDA graph, once in the engine's life.
+        """
+        for slot in self.slots:
             for array in slot.inputs.values():
                 array.fill(0.0)
-            for _ in range(runs):
+        for run in range(runs):
+            for index in range(len(self.slots)):
                 self.submit(index)
                 self.wait(index)
+            if run == 0 and not self._captured:
+                self._capture()
 
     def profile(self, runs: int = 10) -> tuple[LayerTime, ...]:
         """Time of each layer on what stands in slot 0, slowest first, in an execution context of its own."""
@@ -175,6 +184,14 @@ class TensorRTEngine(Slotted):
         self._plan = None
         self._runtime = None
 
+    def _capture(self) -> None:
+        """Keep the run of each slot as a CUDA graph; what cannot be is enqueued as before, and `info` tells."""
+        self._captured = True
+        reasons = dict.fromkeys(lane.capture() for lane in self._lanes)
+        reasons.pop("", None)
+        note = f"no CUDA graph: {'; '.join(reasons)}" if reasons else "each run is one CUDA graph"
+        self.info = replace(self.info, notes=(*self.info.notes, note))
+
     def _require_open(self) -> None:
         if self._plan is None:
             raise EngineError("the engine is closed; open it again")
@@ -193,10 +210,7 @@ class TensorRTEngine(Slotted):
 
 
 class _Lane:
-    """One slot: its buffers, its execution context and its stream.
-
-    `start` is the place where a captured CUDA graph would be launched instead, once `rasant.ops.device` can capture.
-    """
+    """One slot: its buffers, its execution context, its stream, and the CUDA graph of a run once it is captured."""
 
     def __init__(self, native: Any, plan: Any, inputs: frozenset[str], fields: PlanFields, journal: Journal) -> None:
         self.context = attempt("TensorRT gives no execution context", journal, plan.create_execution_context)
@@ -216,9 +230,28 @@ class _Lane:
                 raise failure(f"TensorRT refuses the buffer of {name!r}", journal)
         self.slot = Slot(_chosen(views, lambda name: name in inputs), _chosen(views, lambda name: name not in inputs))
         self._copied = not fields.integrated
+        self._graph: Any = None
 
     def start(self) -> None:
         """Put a run into the stream. Raises DeviceFailed, EngineError, EngineLost."""
+        if self._graph is None:
+            self._enqueue()
+        else:
+            self._graph.launch(self.stream)
+        self.done.record(self.stream)
+
+    def capture(self) -> str:
+        """Keep a run as a CUDA graph, which `start` launches from then on; returns why that cannot be, else "".
+
+        TensorRT asks for a plain run before, since what it puts off until then cannot be kept.
+        """
+        try:
+            self._graph = self.stream.capture(self._enqueue)
+        except (DeviceFailed, EngineError) as error:  # a device that is really lost says it again in the next run
+            return str(error)
+        return ""
+
+    def _enqueue(self) -> None:
         if self._copied:
             for name, view in self.slot.inputs.items():
                 self._device[name].copy_from(view, self.stream)
@@ -228,7 +261,6 @@ class _Lane:
         if self._copied:
             for name, view in self.slot.outputs.items():
                 self._device[name].copy_to(view, self.stream)
-        self.done.record(self.stream)
 
     def run(self) -> None:
         """Start a run and wait for it."""
