@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <pybind11/stl.h>
 
-#include <array>
 #include <string>
 #include <vector>
 
 #include "bindings/arrays.hpp"
+#include "bindings/lens_numbers.hpp"
 #include "core/lens_ray.hpp"
 #include "ops/align.hpp"
 
 namespace rasant {
 namespace {
-
-using Camera = std::array<double, 4>;  // fx, fy, cx, cy
-using Pose = std::array<double, 12>;   // [R | t] row by row
-
-// A lens as numbers, so that a plan holds what depends on its camera alone: the model, the camera, k, tilt, limit.
-using LensNumbers = std::array<double, 27>;
 
 LensNumbers lens_numbers(const std::string& model, const Camera& camera, const std::vector<double>& distortion) {
   const Lens<double> lens = make_lens(model, camera, distortion);
@@ -25,17 +19,6 @@ LensNumbers lens_numbers(const std::string& model, const Camera& camera, const s
   for (std::size_t i = 0; i < 9; ++i) n[17 + i] = lens.tilt[i];
   n[26] = lens.limit;
   return n;
-}
-
-Lens<double> lens_of(const LensNumbers& n) {
-  check(n[0] >= 0.0 && n[0] <= static_cast<double>(LensModel::ftheta), "lens must be an answer of lens_numbers");
-  Lens<double> lens;
-  lens.model = static_cast<LensModel>(static_cast<int>(n[0]));
-  lens.fx = n[1], lens.fy = n[2], lens.cx = n[3], lens.cy = n[4];
-  for (std::size_t i = 0; i < 12; ++i) lens.k[i] = n[5 + i];
-  for (std::size_t i = 0; i < 9; ++i) lens.tilt[i] = n[17 + i];
-  lens.limit = n[26];
-  return lens;
 }
 
 AlignParams params_of(const LensNumbers& lens, const Pose& pose) {

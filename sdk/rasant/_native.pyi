@@ -324,3 +324,40 @@ def nearest_neighbours(
 def nearest_rows(
     queries: Any, bank: Any, out_indices: Any, out_squared: Any, threads: int, stream: Any = None
 ) -> None: ...
+
+# structured light: captures (N, H, W) uint8
+def decode_gray(
+    captures: Any,
+    size: int,
+    stripe: int,
+    min_step: int,
+    out: Any,
+    out_confidence: Any,
+    threads: int,
+    stream: Any = None,
+) -> None: ...
+def decode_phase(
+    captures: Any,
+    coarse: Any,
+    period: float,
+    min_amplitude: float,
+    max_level: int,
+    max_gap: float,
+    out: Any,
+    out_confidence: Any,
+    threads: int,
+    stream: Any = None,
+) -> None: ...
+def triangulate(
+    column: Any,
+    row: Any,
+    rays: Any,
+    lens: Sequence[float],
+    pose: Sequence[float],
+    max_residual_px: float,
+    depth_range_m: tuple[float, float],
+    out: Any,
+    out_residual: Any,
+    threads: int,
+    stream: Any = None,
+) -> None: ...

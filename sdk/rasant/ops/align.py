@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rasant import _native
-from rasant.errors import ConfigError, ShapeError
+from rasant.errors import ConfigError
 from rasant.ops.device import empty, native_for, output, require_size, to_device
+from rasant.ops.lens import lens_numbers, lens_rays, rigid_motion
 from rasant.types import Intrinsics
 
 __all__ = ["AlignPlan", "align_color", "align_depth", "lens_rays"]
@@ -53,8 +54,8 @@ class AlignPlan:
         if not 0.0 <= margin_px <= 2.0:
             raise ConfigError(f"margin_px must be 0..2 pixels, got {margin_px}; 0.25 is usual")
         self.depth_camera, self.color_camera, self.margin_px = depth_camera, color_camera, margin_px
-        self.pose: Numbers = _rigid(color_from_depth)
-        self.lens: Numbers = _lens(color_camera)
+        self.pose: Numbers = rigid_motion(color_from_depth, "color_from_depth")
+        self.lens: Numbers = lens_numbers(color_camera)
         rays = lens_rays(depth_camera)
         blocks = -(-depth_camera.width // FOOTPRINT_BLOCK)
         footprint = np.empty((2, depth_camera.height, blocks), np.float32)
@@ -84,16 +85,6 @@ class AlignPlan:
         if device not in self._seen:
             self._seen[device] = empty(self.color_size, np.float32, device=device)
         return self._seen[device]
-
-
-def lens_rays(intrinsics: Intrinsics, *, threads: int = 1) -> FloatImage:
-    """The rays of a camera's pixels on the host, (2, H, W) float32: x then y of the ray (x, y, 1); NaN without a ray.
-
-    A point at depth z is z (x, y, 1), whatever the lens. Raises ConfigError for a lens model that is not known.
-    """
-    rays: FloatImage = np.empty((2, intrinsics.height, intrinsics.width), np.float32)
-    _native.lens_rays(_lens(intrinsics), rays, threads)
-    return rays
 
 
 def align_depth(
@@ -159,20 +150,3 @@ def align_color(
         valid, threads, stream,
     )  # fmt: skip
     return taken, valid
-
-
-def _lens(camera: Intrinsics) -> Numbers:
-    center = camera.fx, camera.fy, camera.cx, camera.cy
-    return tuple(_native.lens_numbers(camera.distortion_model, center, camera.distortion))
-
-
-def _rigid(color_from_depth: npt.ArrayLike) -> Numbers:
-    """[R | t] row by row, once R is known to be a rotation."""
-    matrix = np.asarray(color_from_depth, np.float64)
-    if matrix.shape not in ((3, 4), (4, 4)):
-        raise ShapeError(f"color_from_depth must be (3, 4) or (4, 4), got {matrix.shape}; pass [R | t]")
-    rotation = matrix[:3, :3]
-    proper = np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4) and np.linalg.det(rotation) > 0
-    if not (np.isfinite(matrix).all() and proper):
-        raise ConfigError("color_from_depth must be a finite rigid motion [R | t] with R a rotation; check its layout")
-    return tuple(float(value) for value in matrix[:3].ravel())
