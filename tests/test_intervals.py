@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, binomtest
 
 from rasant.errors import ConfigError
-from rasant.intervals import auroc_interval, clopper_pearson
+from rasant.intervals import auroc_change_interval, auroc_interval, clopper_pearson, mean_auroc_change_interval
 
 
 @settings(max_examples=60, deadline=None)
@@ -76,3 +76,19 @@ def test_auroc_interval_needs_both_classes(labels: list[bool]) -> None:
 def test_ties_count_one_half() -> None:
     """Scores that are all equal give exactly 0.5 in every resample."""
     assert auroc_interval([1.0] * 6, [True] * 3 + [False] * 3) == (0.5, 0.5)
+
+
+def test_the_mean_change_is_drawn_by_category() -> None:
+    """One category gives its own interval, ten alike a much narrower one, a category without good parts none."""
+    random = np.random.default_rng(5)
+    labels = np.arange(40) < 25
+    categories = []
+    for _ in range(10):
+        reference = random.normal(size=40) + labels
+        categories.append((reference + 0.3 * random.normal(size=40), reference, labels))
+    alone = auroc_change_interval(*categories[0], seed=2)
+    assert alone is not None and alone == mean_auroc_change_interval(categories[:1], seed=2)
+    mean = mean_auroc_change_interval(categories, seed=2)
+    assert mean is not None and mean[1] - mean[0] < 0.6 * (alone[1] - alone[0])
+    assert mean_auroc_change_interval([categories[0], (labels, labels, np.zeros(40, bool))]) is None
+    assert mean_auroc_change_interval([]) is None

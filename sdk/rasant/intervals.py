@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from rasant.errors import ConfigError
 
-__all__ = ["auroc_interval", "clopper_pearson"]
+__all__ = ["auroc_change_interval", "auroc_interval", "clopper_pearson", "mean_auroc_change_interval"]
 
 _BISECTIONS = 80
 
@@ -75,24 +75,47 @@ def auroc_interval(
     high, low = values[defective], values[~defective]
     if not len(high) or not len(low):
         return None
-    return _bootstrap(_wins(high, low), confidence, resamples, seed)
+    return _percentiles(_resampled(_wins(high, low), resamples, np.random.default_rng(seed)), confidence)
 
 
 def auroc_change_interval(
-    scores: npt.ArrayLike, reference: npt.ArrayLike, labels: npt.ArrayLike, *, confidence: float = 0.95,
-    resamples: int = 2000, seed: int = 0,
+    scores: npt.ArrayLike,
+    reference: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> tuple[float, float] | None:
     """Paired bootstrap interval of AUROC(scores) - AUROC(reference) on the same parts; drawn as `auroc_interval` is.
 
     scores, reference: (N,) finite numbers. labels: (N,) bool, True = defective. None where a class is missing.
     """
-    defective = np.asarray(labels, dtype=bool)
-    if defective.all() or not defective.any():
-        return None
-    ours, theirs = (
-        _wins(values[defective], values[~defective]) for values in (np.asarray(scores), np.asarray(reference))
+    return mean_auroc_change_interval(
+        [(scores, reference, labels)], confidence=confidence, resamples=resamples, seed=seed
     )
-    return _bootstrap(ours - theirs, confidence, resamples, seed)
+
+
+def mean_auroc_change_interval(
+    categories: Sequence[tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float] | None:
+    """The same for the mean of the changes over categories, each (scores, reference, labels) and drawn on its own.
+
+    None where a category lacks a class, or there is no category.
+    """
+    random = np.random.default_rng(seed)
+    changes = []
+    for scores, reference, labels in categories:
+        defective = np.asarray(labels, dtype=bool)
+        if defective.all() or not defective.any():
+            return None
+        ours, theirs = (_wins(v[defective], v[~defective]) for v in (np.asarray(scores), np.asarray(reference)))
+        changes.append(_resampled(ours - theirs, resamples, random))
+    return _percentiles(np.mean(changes, axis=0), confidence) if changes else None
 
 
 def _wins(high: npt.NDArray[np.float64], low: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -100,15 +123,15 @@ def _wins(high: npt.NDArray[np.float64], low: npt.NDArray[np.float64]) -> npt.ND
     return np.asarray((high[:, None] > low[None, :]) + 0.5 * (high[:, None] == low[None, :]))
 
 
-def _bootstrap(
-    wins: npt.NDArray[np.float64], confidence: float, resamples: int, seed: int
-) -> tuple[float, float]:
-    """Percentile interval of the mean of `wins`, with rows and columns drawn anew."""
-    random = np.random.default_rng(seed)
+def _resampled(wins: npt.NDArray[np.float64], resamples: int, random: np.random.Generator) -> npt.NDArray[np.float64]:
+    """Means of `wins` with rows and columns drawn anew."""
     rows, cols = wins.shape
     draws_high = random.multinomial(rows, np.full(rows, 1.0 / rows), size=resamples)
     draws_low = random.multinomial(cols, np.full(cols, 1.0 / cols), size=resamples)
-    means = np.einsum("ri,ri->r", draws_high @ wins, draws_low) / (rows * cols)
+    return np.asarray(np.einsum("ri,ri->r", draws_high @ wins, draws_low) / (rows * cols))
+
+
+def _percentiles(values: npt.NDArray[np.float64], confidence: float) -> tuple[float, float]:
     tail = 50.0 * (1.0 - confidence)
-    bounds = np.percentile(means, [tail, 100.0 - tail])
-    return float(bounds[0]), float(bounds[1])
+    low, high = np.percentile(values, [tail, 100.0 - tail])
+    return float(low), float(high)
