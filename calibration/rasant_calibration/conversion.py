@@ -32,8 +32,8 @@ class Evidence:
 
 
 def gather_evidence(bundle: rasant.Bundle, frames: Sequence[rasant.Frame], seed: int) -> Evidence:
-    """Good parts as the network sees them: every second one sets ranges, the others are probed, both as they are and with
-    synthetic defects.
+    """Good parts as the network sees them, as they are and with synthetic defects: every second one sets ranges, the
+    others are probed.
 
     Raises ConfigError for fewer than two frames, a bundle of tiles, and a graph that is no longer float32.
     """

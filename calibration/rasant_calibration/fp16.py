@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Float16 where it does no harm. Which stages stay in float32 is decided by measurement, on what the user sees.
 
-Two things harm: values beyond the range of float16, which good parts show, and digits that are lost. The effect of
+Two things harm: values beyond the range of float16, which the activations show, and digits that are lost. The effect of
 these is measured on the anomaly map and its score with every value rounded as a GPU rounds it (`half_graph.rounded`),
 on good parts and on the same parts with a synthetic defect, as for 8-bit integers.
 """
@@ -20,7 +20,7 @@ from rasant_calibration.sensitivity import leave_in_float
 
 __all__ = ["MARGIN", "Fp16Choice", "choose_fp16", "out_of_range"]
 
-MARGIN = 4.0  # times what good parts reach must fit: another part, or a defect, may reach further
+MARGIN = 4.0  # times what was seen must fit: another part, or a defect, may reach further
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,8 @@ std::unique_ptr<OwnedGraph> capture(const OwnedStream& self, const py::function&
   return std::make_unique<OwnedGraph>(end_capture(self.stream));
 }
 
+void launch_on(const OwnedGraph& self, StreamArgument stream) { launch(self.graph, stream.stream); }
+
 py::dict interface_of(const DeviceArray& self) {
   py::tuple shape(self.shape().size());
   for (std::size_t i = 0; i < self.shape().size(); ++i) shape[i] = self.shape()[i];
@@ -179,10 +181,7 @@ void bind_device(pybind11::module_& m) {
           "__dlpack__", [](const py::object& self, const py::object&, const py::kwargs&) { return to_dlpack(self); },
           py::arg("stream") = py::none())
       .def("__dlpack_device__", [](const py::object&) { return py::make_tuple(RASANT_DLPACK_DEVICE, 0); });
-  py::class_<OwnedGraph>(m, "DeviceGraph", py::module_local())
-      .def(
-          "launch", [](const OwnedGraph& self, StreamArgument stream) { launch(self.graph, stream.stream); },
-          py::arg("stream"));
+  py::class_<OwnedGraph>(m, "DeviceGraph", py::module_local()).def("launch", &launch_on, py::arg("stream"));
   py::class_<OwnedStream>(m, "Stream", py::module_local())
       .def(py::init<>())
       .def_property_readonly("handle",
