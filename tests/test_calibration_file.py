@@ -45,7 +45,7 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     written = write_calibration(path, calibration())
     again = read_calibration(path)
     assert again == written
-    assert again.id == calibration().id == again.sha256[:16]
+    assert again.id == calibration().id and again.sha256 == calibration().digest()
     assert list(path.parent.iterdir()) == [path]
     color, depth = again.need("color"), again.need("depth")
     plan = AlignPlan(depth.intrinsics, color.intrinsics, again.need("color_from_depth").matrix)
@@ -53,10 +53,12 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
 
 def test_another_number_is_another_calibration() -> None:
-    """The id follows the content, not the layout of the file: a micrometre of baseline is another calibration."""
+    """A micrometre of baseline or a tenth of a micron a count is another calibration; figures of the same are not."""
     moved = TURN.model_copy(update={"translation_m": (0.015001, 2e-4, 0.0)})
-    assert calibration(color_from_depth=moved).id != calibration().id
-    assert calibration(depth_quality={"fill_rate": 0.97, "plane_rms_m": 0.0004}).id == calibration().id
+    others = [calibration(color_from_depth=moved), calibration(serial="031423"), calibration(depth_scale=0.0010001)]
+    assert len({calibration().id, *(other.id for other in others)}) == 4
+    newer = calibration(created="2026-05-05T09:30:00Z", depth_quality={"fill_rate": 0.96}, drift_reference=None)
+    assert newer.id == calibration().id and newer.digest() != calibration().digest()
 
 
 def test_an_edited_file_is_refused(tmp_path: Path) -> None:

@@ -72,8 +72,8 @@ class CameraFit:
         spread = max(fit.focal_std_px[0] / self.lens.fx, fit.focal_std_px[1] / self.lens.fy)
         return [
             within("reprojection RMS", fit.rms_px, limits, "max_rms_px", "px"),
-            within("image covered", fit.coverage, limits, "min_coverage"),
-            within("focal length known to", spread, limits, "max_focal_std"),
+            within("image covered", fit.coverage, limits, "min_coverage", "%"),
+            within("focal length known to", spread, limits, "max_focal_std", "%"),
         ]
 
 

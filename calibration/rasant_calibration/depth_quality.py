@@ -88,11 +88,11 @@ class DepthQuality:
         """The figures that decide; those that could not be measured are for information."""
         size = None if self.z_error is None else abs(self.z_error)
         found = [
-            within("fill rate", self.fill_rate, limits, "min_fill_rate"),
-            within("plane RMS / distance", self.plane_rms, limits, "max_plane_rms"),
+            within("fill rate", self.fill_rate, limits, "min_fill_rate", "%"),
+            within("plane RMS / distance", self.plane_rms, limits, "max_plane_rms", "%"),
             within("sub-pixel RMS", self.subpixel_rms_px, limits, "max_subpixel_rms_px", "px"),
-            within("size of the Z error", size, limits, "max_z_error"),
-            within("temporal noise", self.temporal_noise, limits, "max_temporal_noise"),
+            within("size of the Z error", size, limits, "max_z_error", "%"),
+            within("temporal noise", self.temporal_noise, limits, "max_temporal_noise", "%"),
             within("tilt", self.tilt_deg, limits, "max_tilt_deg", "deg"),
         ]
         return [check if check.value is not None else Check(check.name, None, check.unit) for check in found]

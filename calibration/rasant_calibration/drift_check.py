@@ -27,7 +27,7 @@ from rasant.types import Frame
 from rasant_calibration.depth_quality import Box, central, fit_plane, temporal_noise
 from rasant_calibration.limits import Check, DriftLimits, within
 
-__all__ = ["Observation", "compare", "edge_shift", "observe", "require_same_camera"]
+__all__ = ["Observation", "compare", "edge_shift", "observe", "outlines", "require_same_camera"]
 
 Edges = npt.NDArray[np.complex64]
 
@@ -82,8 +82,8 @@ def compare(now: Observation, reference: DriftReference, limits: DriftLimits) ->
     """Every figure that both have, against its limit. What the reference has and the run has lost fails."""
     seen = now.figures
     checks = [
-        within("fill rate lost", max(0.0, reference.fill_rate - seen.fill_rate), limits, "max_fill_drop"),
-        within("fill rate lost in this run", max(0.0, -now.fill_trend), limits, "max_fill_drop"),
+        within("fill rate lost", max(0.0, reference.fill_rate - seen.fill_rate), limits, "max_fill_drop", "%"),
+        within("fill rate lost in this run", max(0.0, -now.fill_trend), limits, "max_fill_drop", "%"),
     ]
     if reference.shift_px is not None:
         moved = None if seen.shift_px is None else float(np.hypot(*np.subtract(seen.shift_px, reference.shift_px)))
@@ -94,7 +94,7 @@ def compare(now: Observation, reference: DriftReference, limits: DriftLimits) ->
     if reference.tile_depth_m is not None and reference.tile_tilt_deg is not None:
         moved = None if seen.tile_depth_m is None else abs(seen.tile_depth_m / reference.tile_depth_m - 1.0)
         turned = None if seen.tile_tilt_deg is None else abs(seen.tile_tilt_deg - reference.tile_tilt_deg)
-        checks.append(within("tile moved / distance", moved, limits, "max_tile_move"))
+        checks.append(within("tile moved / distance", moved, limits, "max_tile_move", "%"))
         checks.append(within("tile turned", turned, limits, "max_tile_turn_deg", "deg"))
     if reference.tile_rms_m:
         growth = None if seen.tile_rms_m is None else seen.tile_rms_m / reference.tile_rms_m
@@ -121,16 +121,21 @@ def edge_shift(color: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32]) -> 
     return None if found is None else _peak(found)
 
 
+def outlines(depth: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """(H, W) bool: where depth jumps, for pictures. depth: (H, W) float32 metres, 0 invalid."""
+    return np.asarray(np.abs(_depth_edges(depth)) > 0)
+
+
 def _correlate(color: npt.NDArray[np.uint8], depth: npt.NDArray[np.float32]) -> npt.NDArray[np.float64] | None:
     """Agreement of the outlines for every shift within the search; None where depth has none."""
-    outlines = _depth_edges(depth)
-    if np.count_nonzero(outlines) < _MIN_EDGE_SHARE * outlines.size:
+    jumps = _depth_edges(depth)
+    if np.count_nonzero(jumps) < _MIN_EDGE_SHARE * jumps.size:
         return None
     size = [cv2.getOptimalDFTSize(side + SEARCH_PX) for side in depth.shape]
-    spectra = [np.fft.fft2(edges, size) for edges in (outlines, _color_edges(color))]
+    spectra = [np.fft.fft2(edges, size) for edges in (jumps, _color_edges(color))]
     agreement = np.fft.ifft2(spectra[0] * np.conj(spectra[1])).real
     near = np.r_[-SEARCH_PX : SEARCH_PX + 1]
-    return np.asarray(agreement[np.ix_(near, near)] / np.abs(outlines).sum(), np.float64)
+    return np.asarray(agreement[np.ix_(near, near)] / np.abs(jumps).sum(), np.float64)
 
 
 def _peak(agreement: npt.NDArray[np.float64]) -> tuple[float, float] | None:

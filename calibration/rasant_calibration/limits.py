@@ -102,9 +102,11 @@ class Check:
 
 
 def within(name: str, value: float | None, limits: Strict, key: str, unit: str = "") -> Check:
-    """A check against the limit `key`, which begins with max_ or min_."""
-    limit = getattr(limits, key)
-    return Check(name, value, unit, None if limit is False else float(limit), key.startswith("min_"))
+    """A check against the limit `key`, which begins with max_ or min_; shares are shown in %."""
+    limit: float | Literal[False] = getattr(limits, key)
+    scale = 100.0 if unit == "%" else 1.0
+    shown = None if value is None else scale * value
+    return Check(name, shown, unit, None if limit is False else scale * limit, key.startswith("min_"))
 
 
 def passed(checks: Iterable[Check]) -> bool:

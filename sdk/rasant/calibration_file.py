@@ -8,8 +8,9 @@
      "projector_from_color": {...}, "depth_quality": {...}, "drift_reference": {...}, "sha256": "..."}
 
 Every part but version, date and one lens is optional. `rasant calibrate` writes it, sources and stations read it.
-`Calibration.id`, the head of the hash of all that, is what frames, bundles and verdicts call `calibration_id`: any
-change of a number is another calibration. A file whose `sha256` does not fit its content was damaged or edited.
+`Calibration.id` is what frames, bundles and verdicts call `calibration_id`: the head of a hash of serial, lenses and
+motions. Any change of those is another calibration; new quality figures or a new reference of the same geometry are
+not. `sha256` is of everything: where it does not fit, the file was damaged or edited.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from pydantic import (
 )
 
 from rasant.bundle.schema import Name, Ratio, Sha256, Strict, Text, sorted_keys
+from rasant.bundle.writer import write_atomically
 from rasant.config_file import read_config
 from rasant.errors import ConfigError
 from rasant.recording.camera_file import Lens
@@ -41,6 +43,7 @@ __all__ = ["Calibration", "DriftReference", "Fit", "FittedLens", "Motion", "read
 
 Matrix = npt.NDArray[np.float64]
 ID_LENGTH = 16
+GEOMETRY = {"serial", "color", "depth", "projector", "color_from_depth", "projector_from_color", "depth_scale"}
 ORTHONORMAL = 1e-6  # of R R^T - I
 
 _Row = Annotated[tuple[float, float, float], Field(strict=False)]
@@ -160,21 +163,24 @@ class Calibration(Strict):
                 raise ValueError(f"{name} needs the lenses {there} and {here}")
         if self.sha256 and self.sha256 != self.digest():
             raise ValueError(
-                f"sha256 begins with {self.sha256[:ID_LENGTH]}, but the content has {self.id}: the file was edited or "
-                "damaged; calibrate again, or remove sha256 to vouch for the content"
+                f"sha256 begins with {self.sha256[:8]}, but that of the content with {self.digest()[:8]}: the file was "
+                "edited or damaged; calibrate again, or remove sha256 to vouch for the content"
             )
         return self
 
     def digest(self) -> str:
         """SHA-256 of the content, whatever its layout in the file."""
-        content = self.model_dump(mode="json", exclude={"sha256"}, exclude_none=True)
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return self._hash(exclude={"sha256"})
 
     @property
     def id(self) -> str:
-        """What frames, bundles and verdicts call `calibration_id`: the first 16 hex digits of the hash."""
-        return self.digest()[:ID_LENGTH]
+        """What frames, bundles and verdicts call `calibration_id`: 16 hex digits of the hash of the geometry."""
+        return self._hash(include=GEOMETRY)[:ID_LENGTH]
+
+    def _hash(self, **which: set[str]) -> str:
+        content = self.model_dump(mode="json", exclude_none=True, **which)  # type: ignore[arg-type]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def need(self, part: str) -> Any:
         """A part that a caller cannot do without. Raises ConfigError that names the command which makes it."""
@@ -197,14 +203,9 @@ def read_calibration(path: str | os.PathLike[str]) -> Calibration:
 
 
 def write_calibration(path: str | os.PathLike[str], calibration: Calibration) -> Calibration:
-    """Write a file with its hash, in one step so that no reader sees half of it; returns what a reader gets."""
+    """Write a file with its hash, whole or not at all; returns what a reader gets."""
     sealed = calibration.model_copy(update={"sha256": calibration.digest()})
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        draft.write_text(sealed.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomically(target, (sealed.model_dump_json(indent=2, exclude_none=True) + "\n").encode())
     return sealed
