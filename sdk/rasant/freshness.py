@@ -23,6 +23,7 @@ DRIFT = 200e-6  # twice what a cheap crystal is off
 STEP_NS = 1_000_000_000  # a device clock that gains so much on ours was set, it did not drift
 FUTURE_NS = 1_000_000  # arrivals later than now by more than this are no monotonic times of this process
 SAMPLED_ROWS = 16
+TORN_ROWS = 2  # so many sampled rows of the picture before, and not all, are a frame that was not filled
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -70,6 +71,7 @@ class _Stream:
         self._offset_ns = 0.0  # smallest (arrival - device time), drift let in
         self._arrival_ns = 0
         self._fingerprint: int | None = None
+        self._rows: list[int] = []  # fingerprints of the sampled rows of colour
         self._identical = 0
 
     def check(self, frame: Frame, now_ns: int, samples: tuple[npt.NDArray[Any], ...]) -> Finding | None:
@@ -78,12 +80,15 @@ class _Stream:
         self._index = frame.index
         frozen = self._check_frozen(frame, samples)
         wrong_time = self._check_time(frame, now_ns)
-        return self._check_format(frame) or wrong_time or frozen
+        torn = self._check_torn(frame, samples)
+        return self._check_format(frame) or wrong_time or frozen or torn
 
     def _check_format(self, frame: Frame) -> Finding | None:
         """One refusal when the form changes in the stream; from then on the new form is the stream's."""
         depth = None if frame.depth is None else frame.depth.dtype.name
-        form = (frame.size, frame.color is None, depth, frame.depth_scale, frame.serial)
+        form = (
+            frame.size, frame.color is None, depth, frame.depth_scale, frame.serial, frame.period_ns, frame.settings
+        )
         before, self._format = self._format, form
         if before is None or before == form:
             return None
@@ -125,6 +130,23 @@ class _Stream:
             return Finding(Reason.TIME, f"the time stamp jumped by {by:+.3f} s in {passed / 1e9:.3f} s"), 0.0
         self._offset_ns = min(offset, expected)
         return None, 0.0 if recorded else offset - self._offset_ns
+
+    def _check_torn(self, frame: Frame, samples: tuple[npt.NDArray[Any], ...]) -> Finding | None:
+        """Rows of colour that hold the last frame's bytes: noise never repeats a row, a buffer half filled does.
+
+        Rows of one value (black, saturated) say nothing.
+        """
+        colors = [sample for sample in samples if sample.ndim == 3]
+        if frame.clock is Clock.NONE or not colors:
+            return None
+        before, self._rows = self._rows, [zlib.crc32(row.data) for row in colors[0]]
+        if len(before) != len(self._rows) or before == self._rows:
+            return None
+        old = [k for k, (past, now) in enumerate(zip(before, self._rows, strict=True)) if past == now]
+        old = [k for k in old if np.ptp(colors[0][k], axis=0).any()]
+        if len(old) < TORN_ROWS:
+            return None
+        return Finding(Reason.FRAME, f"{len(old)} of {len(before)} sampled rows are still those of the frame before")
 
     def _check_frozen(self, frame: Frame, samples: tuple[npt.NDArray[Any], ...]) -> Finding | None:
         if frame.clock is Clock.NONE:

@@ -34,7 +34,7 @@ from rasant.resolution import Resolution, map_resolution, median_distance
 from rasant.settings import Settings, highest_score
 from rasant.tiled_engine import TiledEngine
 from rasant.types import Clock, Frame, Inspection, Intrinsics, Reason, Region, Timings
-from rasant.verdict import Finding, check_camera, check_color, check_depth, judge
+from rasant.verdict import Finding, check_camera, check_color, check_depth, check_pair, check_patch, judge
 
 if TYPE_CHECKING:
     from rasant.bundle import Bundle
@@ -215,7 +215,7 @@ class Inspector:
 
     def _gate(self, frame: Frame, now_ns: int) -> Finding | None:
         """What can be known before a pixel is processed: camera, form, time, exposure."""
-        finding = check_camera(frame, self.settings.camera)
+        finding = check_camera(frame, self.settings.camera) or check_pair(frame, self.settings.limits)
         if finding is not None:
             return finding
         self._preprocess.check(frame)
@@ -227,6 +227,8 @@ class Inspector:
         finding = self._freshness.check(frame, now_ns, tuple(images))
         if finding is None and color is not None and self.settings.preprocess.uses_color:
             finding = check_color(color, self.settings.limits)
+        if finding is None and self.settings.patch is not None:
+            finding = check_patch(frame, self.settings.patch)
         return finding
 
     def _score(self, frame: Frame, trace: _Trace, engine: Engine, prepared: Prepared) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rasant.errors import ConfigError, FrameError, ThresholdError
 from rasant.preprocess import MODALITIES, PreprocessParams
 from rasant.tiles import TileParams, lay_tiles
-from rasant.verdict import CameraBinding, Limits
+from rasant.verdict import CameraBinding, Limits, Patch
 
 if TYPE_CHECKING:
     from rasant.bundle import Bundle
@@ -33,6 +33,7 @@ class Settings:
     threshold: on the pooled map, or None where the bundle has none yet.
     ignore: (h, w) bool at network resolution, True = never scored, or None.
     levels: reconstruction residual of each modality on good parts, (mean, std).
+    patch: a place whose look is known, or None.
     tiles: how a network that is smaller than `preprocess.size` is run over the prepared image, or None.
     """
 
@@ -47,6 +48,7 @@ class Settings:
     levels: dict[str, tuple[float, float]] = field(default_factory=dict)
     max_regions: int = 64
     tiles: TileParams | None = None
+    patch: Patch | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -94,6 +96,7 @@ def resolve(bundle: Bundle, station: Station, *, require_threshold: bool = True)
         foreground_dilate_px=m.postprocess.foreground_dilate_px,
         levels=_levels(m.attribution),
         tiles=tiles,
+        patch=_patch(station, frame_size),
     )
 
 
@@ -141,6 +144,17 @@ def _threshold(
     raise ThresholdError(
         f"{name} has no threshold, so it cannot decide; run: rasant calibrate threshold {name} SOURCE_OF_GOOD_PARTS"
     )
+
+
+def _patch(station: Station, frame_size: tuple[int, int] | None) -> Patch | None:
+    """The station's patch, inside the camera's picture where its size is known."""
+    if station.patch is None:
+        return None
+    x, y, width, height = station.patch.box
+    if frame_size is not None and (x + width > frame_size[1] or y + height > frame_size[0]):
+        inside = f"{frame_size[1]}x{frame_size[0]} pixels"
+        raise ConfigError(f"patch.box {station.patch.box} must lie inside the camera's {inside}")
+    return station.patch.patch
 
 
 def _levels(attribution: Attribution) -> dict[str, tuple[float, float]]:

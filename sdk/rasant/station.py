@@ -15,6 +15,11 @@
 
     [validity.exposure]
     min_mean = 20
+
+    [patch]                               # a place whose look is known: swapped channels and bytes are seen
+    box = [8, 8, 24, 24]                  # x, y, width, height in frame pixels
+    color = [200, 60, 40]                 # mean RGB, each within `tolerance` (25)
+    depth_m = 0.512
 """
 
 from __future__ import annotations
@@ -34,9 +39,9 @@ from pydantic import (
 
 from rasant.bundle.schema import Strict
 from rasant.config_file import read_config, validate
-from rasant.verdict import Limits
+from rasant.verdict import Limits, Patch
 
-__all__ = ["Exposure", "Station", "Validity", "read_station", "station_from"]
+__all__ = ["Exposure", "PatchTable", "Station", "Validity", "read_station", "station_from"]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Level = Annotated[float, Field(ge=0.0, le=255.0)]
@@ -53,8 +58,22 @@ class Exposure(Strict):
     min_std: Level | None = None
 
 
+class PatchTable(Strict):
+    """A place of the picture whose look is known, see `rasant.verdict.Patch`."""
+
+    box: Roi
+    color: Annotated[tuple[Level, Level, Level], Field(strict=False)]
+    tolerance: Level = 25.0
+    depth_m: PositiveFloat | None = None
+
+    @property
+    def patch(self) -> Patch:
+        """As the gate takes it."""
+        return Patch(self.box, self.color, self.tolerance, self.depth_m)
+
+
 class Validity(Strict):
-    """Limits that replace the bundle's. False switches `max_age_ms` or `deadline_ms` off."""
+    """Limits that replace the bundle's. False switches `max_age_ms`, `deadline_ms` or `max_skew` off."""
 
     min_valid_depth: Share | None = None
     depth_range_m: Range | None = None
@@ -62,6 +81,7 @@ class Validity(Strict):
     max_age_ms: PositiveFloat | Literal[False] | None = None
     deadline_ms: PositiveFloat | Literal[False] | None = None
     max_identical: Annotated[int, Field(ge=2)] | None = None
+    max_skew: PositiveFloat | Literal[False] | None = None
     exposure: Exposure = Exposure()
 
 
@@ -75,6 +95,7 @@ class Station(Strict):
     roi: Roi | None = None
     ignore_mask: Annotated[str, Field(min_length=1)] | None = None
     validity: Validity = Validity()
+    patch: PatchTable | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Station:
@@ -116,7 +137,7 @@ def station_from(overrides: dict[str, Any], base: Station | None = None) -> Stat
         if name in Exposure.model_fields:
             exposure[name] = value
         elif name in Validity.model_fields:
-            switched_off = value is None and name in ("max_age_ms", "deadline_ms")
+            switched_off = value is None and name in ("max_age_ms", "deadline_ms", "max_skew")
             validity[name] = False if switched_off else value
         else:
             top[name] = str(value) if isinstance(value, Path) else value

@@ -40,6 +40,10 @@ class Reason(enum.Enum):
     TIME = "E_TIME"  # time stamps stand still or run backwards
     FORMAT = "E_FORMAT"  # resolution or camera changed in the stream
     FRAME = "E_FRAME"  # the frame is damaged
+    PAIR = "E_PAIR"  # colour and depth are not of the same moment
+    TIMEOUT = "E_TIMEOUT"  # no frame came in time
+    DISCONNECTED = "E_DISCONNECTED"  # the camera is gone; it is being opened again
+    SERIAL = "E_SERIAL"  # another camera stands where the bound one was
     CALIBRATION = "E_CALIB"  # calibration id or serial differ from the bundle's
     DEADLINE = "E_DEADLINE"  # the verdict came too late
     ENGINE = "E_ENGINE"  # inference failed

@@ -25,14 +25,19 @@ __all__ = [
     "Finding",
     "Judgement",
     "Limits",
+    "Patch",
     "check_camera",
     "check_color",
     "check_depth",
+    "check_pair",
+    "check_patch",
     "judge",
 ]
 
 SIGN_BIT = 1 << 31
 SATURATED = 65535  # the highest count of a uint16 depth image is never a measurement
+NOMINAL_PERIOD_NS = 33_333_333
+PATCH_DEPTH = 0.05  # share that the depth of the patch may be off
 UNIT_FACTORS = (1000.0, 0.001, 100.0, 0.01)  # metres taken for millimetres or centimetres, and the reverse
 
 
@@ -52,6 +57,7 @@ class Limits:
     max_mean: float = 251.0
     min_std: float = 1.0
     max_identical: int = 3  # so many frames with the same bytes and new time stamps are a frozen camera
+    max_skew: float | None = 0.5  # from depth to colour, in periods of the frames (33 ms where they have none)
 
     def __post_init__(self) -> None:
         for name in ("min_valid_depth", "max_out_of_range"):
@@ -68,6 +74,8 @@ class Limits:
                 "exposure limits must satisfy 0 <= min_mean < max_mean <= 255 and 0 <= min_std <= 128, got "
                 f"{self.min_mean!r}, {self.max_mean!r}, {self.min_std!r}"
             )
+        if self.max_skew is not None and not 0.0 < self.max_skew < math.inf:
+            raise ConfigError(f"max_skew must be a positive number of frame periods or None, got {self.max_skew!r}")
         if self.max_identical < 2:
             raise ConfigError(f"max_identical must be 2 or more, got {self.max_identical!r}")
 
@@ -79,6 +87,20 @@ class CameraBinding:
     size: tuple[int, int] | None = None  # (rows, cols)
     serial: str | None = None
     calibration_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A place of the picture whose look is known, so that swapped channels and bytes are seen.
+
+    box: x, y, width, height in frame pixels. color: mean RGB in 8-bit levels, each within `tolerance`. depth_m: median
+    depth, within 5 %, or None.
+    """
+
+    box: tuple[int, int, int, int]
+    color: tuple[float, float, float]
+    tolerance: float = 25.0
+    depth_m: float | None = None
 
 
 class Finding(NamedTuple):
@@ -146,6 +168,51 @@ def _is_camera(k: Intrinsics) -> bool:
     sides = isinstance(k.width, Integral) and isinstance(k.height, Integral)
     lengths = 0.0 < k.fx < math.inf and 0.0 < k.fy < math.inf
     return sides and lengths and all(math.isfinite(value) for value in (k.cx, k.cy, *k.distortion))
+
+
+def check_pair(frame: Frame, limits: Limits) -> Finding | None:
+    """Whether colour and depth are of one moment: by the device's own numbers, and by their time stamps (E_PAIR)."""
+    if frame.pair is not None and frame.pair[0] != frame.pair[1]:
+        return Finding(Reason.PAIR, f"colour is of exposure {frame.pair[0]}, depth of {frame.pair[1]}")
+    if frame.skew_ns is None or limits.max_skew is None:
+        return None
+    limit_ns = limits.max_skew * (frame.period_ns or NOMINAL_PERIOD_NS)
+    if abs(frame.skew_ns) <= limit_ns:
+        return None
+    skew = f"colour was taken {frame.skew_ns / 1e6:+.1f} ms after depth"
+    return Finding(Reason.PAIR, f"{skew}, limit {limit_ns / 1e6:.1f} ms ({limits.max_skew:g} frame periods)")
+
+
+def check_patch(frame: Frame, patch: Patch) -> Finding | None:
+    """Whether the known place looks as it should: else E_FORMAT where swapped channels or bytes explain it, E_EXPOSURE
+    for another colour, E_UNITS for another depth."""
+    x, y, width, height = patch.box
+    here = slice(y, y + height), slice(x, x + width)
+    if frame.color is not None:
+        mean = frame.color[here].reshape(-1, 3).mean(axis=0)
+        if not np.abs(mean - patch.color).max() <= patch.tolerance:
+            swapped = bool(np.abs(mean[::-1] - patch.color).max() <= patch.tolerance)
+            why = "red and blue are swapped" if swapped else "light or white balance changed"
+            got = ", ".join(f"{level:.0f}" for level in mean)
+            reason = Reason.FORMAT if swapped else Reason.EXPOSURE
+            return Finding(reason, f"the patch has the colour {got}, expected {patch.color}: {why}")
+    if frame.depth is not None and patch.depth_m is not None:
+        values = frame.depth[here]
+        depth_m = _median(values) * frame.depth_scale
+        if not abs(depth_m - patch.depth_m) <= PATCH_DEPTH * patch.depth_m:
+            turned = _median(values.byteswap()) * frame.depth_scale
+            swapped = abs(turned - patch.depth_m) <= PATCH_DEPTH * patch.depth_m
+            why = "its bytes are swapped" if swapped else "check depth_scale and the place of the camera"
+            reason = Reason.FORMAT if swapped else Reason.UNITS
+            return Finding(reason, f"the patch is {depth_m:.4g} m away, expected {patch.depth_m:g} m: {why}")
+    return None
+
+
+def _median(values: npt.NDArray[Any]) -> float:
+    """Of what was measured; NaN where nothing was."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        measured = values[values > 0]
+    return float(np.median(measured)) if measured.size else math.nan
 
 
 def check_color(rows: npt.NDArray[np.uint8], limits: Limits) -> Finding | None:
