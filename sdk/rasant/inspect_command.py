@@ -8,13 +8,22 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rasant.errors import ConfigError, EndOfStream, FrameError, SourceError
-from rasant.types import Frame, Inspection, Verdict
+from rasant.errors import (
+    ConfigError,
+    EndOfStream,
+    FrameError,
+    SourceDisconnected,
+    SourceError,
+    SourceTimeout,
+    WrongDevice,
+)
+from rasant.types import Drops, Frame, Inspection, Reason, Verdict
 
 if TYPE_CHECKING:
     from rasant.inspector import Inspector
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["inspect"]
 
+LIVE_TIMEOUT_S = 2.0  # a live camera that is silent for so long is a line of its own
 STYLES = {Verdict.PASS: "green", Verdict.REJECT: "bold red", Verdict.UNKNOWN: "yellow"}
 
 
@@ -41,16 +51,23 @@ def inspect(
     engine: Annotated[str, typer.Option("--engine", help="The inference engine; see rasant doctor.")] = "auto",
     device: Annotated[str, typer.Option("--device", help="cpu, cuda:N, ...; by default the engine's own.")] = "",
     threads: Annotated[int, typer.Option("--threads", min=0, max=256, help="0: as the engine's runtime likes.")] = 0,
-    timeout: Annotated[float | None, typer.Option("--timeout", min=0.001, help="Seconds to wait for a frame.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", min=0.001, help="Seconds to wait for a frame; of a live camera 2.")
+    ] = None,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Read a live camera in a process that is ended where its driver hangs.")
+    ] = False,
 ) -> None:
     """Inspect every frame of a source with a bundle: PASS, REJECT or UNKNOWN with its reason.
 
-    A damaged frame is a line with UNKNOWN and E_FRAME; the next frame is inspected all the same.
+    A damaged frame is a line with UNKNOWN and E_FRAME; the next frame is inspected all the same. Of a live camera the
+    newest frame is taken; where none comes in time the line is UNKNOWN with E_TIMEOUT, E_DISCONNECTED or E_SERIAL, and
+    the camera is opened again.
 
     Example: rasant inspect bracket.rasant folder:captures --json --fail-on-reject
     """
     from rasant.opening import load
-    from rasant.sensors import open_source
+    from rasant.stream import open_stream
 
     uri = source or _station_source(station)
     log = _Log(as_json)
@@ -58,8 +75,9 @@ def inspect(
         overlay.mkdir(parents=True, exist_ok=True)
     with (
         load(bundle, engine, device=device or None, station=station, threads=threads) as inspector,
-        open_source(uri) as opened,
+        open_stream(uri, policy="latest", isolate=isolate) as opened,
     ):
+        timeout = LIVE_TIMEOUT_S if opened.live and timeout is None else timeout
         begin = time.perf_counter()
         for frame, inspection in _inspections(inspector, opened, frames, timeout):
             log.line(inspection)
@@ -67,7 +85,7 @@ def inspect(
                 log.resolution = inspector.resolution(frame)
             if overlay is not None and frame is not None:
                 _draw(overlay, frame, inspection)
-        log.summary(time.perf_counter() - begin, inspector.status.engine)
+        log.summary(time.perf_counter() - begin, inspector.status.engine, opened.stats())
         if opened.note:
             typer.echo(f"rasant: {uri}: {opened.note}", err=True)
     if not log.verdicts:
@@ -89,8 +107,8 @@ def _station_source(station: Path | None) -> str:
 def _inspections(
     inspector: Inspector, source: Source, limit: int | None, timeout_s: float | None
 ) -> Iterator[tuple[Frame | None, Inspection]]:
-    """Reads and inspects; a frame that cannot be read becomes (None, its UNKNOWN)."""
-    coming = 0
+    """Reads and inspects; a frame that cannot be read, or does not come in time, becomes (None, its UNKNOWN)."""
+    coming = number = 0
     while limit is None or coming < limit:
         start = time.perf_counter()
         try:
@@ -98,9 +116,15 @@ def _inspections(
         except EndOfStream:
             return
         except FrameError as error:
-            index = error.index if error.index >= 0 else coming
+            index = error.index if error.index >= 0 else number
+            number = index + 1
             yield None, inspector.refuse(index, source.uri, str(error), name=error.name)
+        except (SourceTimeout, SourceDisconnected, WrongDevice) as error:
+            if not source.live:
+                raise
+            yield None, inspector.refuse(number, source.uri, str(error), reason=Reason(error.code))
         else:
+            number = frame.index + 1
             yield frame, inspector(frame, acquire_ms=1e3 * (time.perf_counter() - start))
         coming += 1
 
@@ -142,7 +166,7 @@ class _Log:
             text.append(where + more)
         self._console.print(text)
 
-    def summary(self, seconds: float, engine: str) -> None:
+    def summary(self, seconds: float, engine: str, drops: Drops) -> None:
         """All frames; nothing in JSON mode, where every line stands for itself."""
         if self.as_json or not self._milliseconds:
             return
@@ -152,6 +176,9 @@ class _Log:
         self._console.print(f"{count} frames: {counts}" + (f" ({reasons})" if reasons else ""), style="bold")
         median = statistics.median(self._milliseconds)
         self._console.print(f"{count / max(seconds, 1e-9):.1f} frames/s, median {median:.1f} ms, {engine}")
+        lost = ", ".join(f"{number} {cause}" for cause, number in asdict(drops).items() if number)
+        if lost:
+            self._console.print(f"lost before they were inspected: {lost}", style="yellow")
         if self.resolution is not None:
             self._console.print(str(self.resolution))
 

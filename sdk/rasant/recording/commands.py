@@ -1,46 +1,67 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command `rasant record`: frames of any source into an MCAP file."""
+"""The command `rasant record`: frames of any source into an MCAP file, or into folders as other programs read them."""
 
 from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 from rasant.errors import ConfigError, EndOfStream, FrameError, SourceError
+from rasant.recording.folders import LAYOUTS, FolderWriter
 from rasant.recording.mcap_writer import COMPRESSIONS, RecordingWriter
-from rasant.sensors import Source, open_source
+from rasant.sensors import Source
+from rasant.stream import open_stream
 from rasant.types import Frame
 
 __all__ = ["record"]
 
+QUEUED = 64  # frames of a live camera between capture and encoding
+
 
 def record(
-    source: Annotated[str, typer.Argument(help="Source URI, for example folder:captures or synthetic:plate.")],
-    out: Annotated[Path, typer.Argument(help="File to write; its name ends in .mcap.")],
+    source: Annotated[str, typer.Argument(help="Source URI, for example folder:captures, realsense: or FILE.db3.")],
+    out: Annotated[Path, typer.Argument(help="File to write, named .mcap; with --layout a folder.")],
     frames: Annotated[Optional[int], typer.Option(min=1, help="Stop after so many frames.")] = None,  # noqa: UP045
     compress: Annotated[str, typer.Option(help=f"{', '.join(COMPRESSIONS)}; png is small, lz4 fast.")] = "lz4",
     fps: Annotated[float, typer.Option(help="Spacing given to frames without time stamps (files).")] = 10.0,
+    layout: Annotated[str, typer.Option(help=f"mcap, or folders of {', '.join(LAYOUTS)}.")] = "mcap",
+    category: Annotated[str, typer.Option(help="Name of the part, for folders of frames without a label.")] = "part",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    isolate: Annotated[
+        bool, typer.Option("--isolate", help="Read a live camera in a process that is ended where its driver hangs.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Record frames of a source, lossless, to a file that opens in rasant, Foxglove and ROS 2.
+    """Record frames of a source, lossless, to a file that opens in rasant, Foxglove and ROS 2, or as folders.
 
-    Damaged frames are left out and counted; Ctrl-C ends the recording properly.
+    A live camera is captured in a thread of its own, so encoding never holds it up; what the encoding could not keep up
+    with is counted. Damaged frames are left out and counted; Ctrl-C ends the recording properly. Recordings of
+    librealsense (.bag, .db3) are imported by recording them, recordings of rasant exported with --layout.
 
     Example: rasant record folder:captures line3.mcap --frames 100
     """
-    if out.suffix != ".mcap":
-        raise ConfigError(f"{out}: the name of a recording ends in .mcap")
+    if layout == "mcap" and out.suffix != ".mcap":
+        raise ConfigError(f"{out}: the name of a recording ends in .mcap; for folders add --layout")
     started = time.monotonic()
-    with open_source(source) as opened:
+    with open_stream(source, policy="drop_oldest", capacity=QUEUED, isolate=isolate) as opened:
         first = _next(opened)  # a source that cannot give one frame leaves no file behind
         if first is None:
             raise SourceError(f"{source} gave no frame")
-        with RecordingWriter(out, source=source, compression=compress, fps=fps, overwrite=force) as writer:
+        writer: RecordingWriter | FolderWriter
+        if layout == "mcap":
+            settings = {name: option.value for name, option in opened.options().items()}
+            writer = RecordingWriter(
+                out, source=source, compression=compress, fps=fps, overwrite=force, settings=settings,
+                calibration=opened.calibration,
+            )
+        else:
+            writer = FolderWriter(out, layout, category=category)
+        with writer:
             try:
                 frame: Frame | None = first
                 while frame is not None:
@@ -48,22 +69,20 @@ def record(
                     frame = _next(opened) if frames is None or writer.frames < frames else None
             except KeyboardInterrupt:
                 typer.echo("stopped by Ctrl-C", err=True)
-        result = {
-            "path": str(out),
-            "source": source,
-            "frames": writer.frames,
-            "damaged": opened.stats().damaged,
-            "bytes": out.stat().st_size,
-            "seconds": round(time.monotonic() - started, 3),
-        }
-        note = opened.note
+        drops, note = opened.stats(), opened.note
+    seconds = round(time.monotonic() - started, 3)
+    lost = {cause: number for cause, number in asdict(drops).items() if number}
+    result: dict[str, Any] = {
+        "path": str(out), "source": source, "frames": writer.frames, "damaged": drops.damaged, "lost": lost,
+        "bytes": writer.bytes, "seconds": seconds, "note": note,
+    }  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(result | {"note": note}))
+        typer.echo(json.dumps(result))
         return
-    megabytes = out.stat().st_size / 1e6
-    typer.echo(f"{out}: {writer.frames} frames, {megabytes:.1f} MB in {result['seconds']} s; replay it as replay:{out}")
-    if opened.stats().damaged:
-        typer.echo(f"{opened.stats().damaged} damaged frames were left out", err=True)
+    how = f"; replay it as replay:{out}" if layout == "mcap" else ""
+    typer.echo(f"{out}: {writer.frames} frames, {writer.bytes / 1e6:.1f} MB in {seconds} s{how}")
+    if lost:
+        typer.echo("left out: " + ", ".join(f"{number} {cause}" for cause, number in lost.items()), err=True)
     if note:
         typer.echo(note, err=True)
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colour, depth and mask images from files, checked before they are decoded.
+"""Colour, depth and mask images from files, checked before they are decoded, and to files.
 
-Every function takes encoded bytes and the name for messages, and raises FrameError. What comes back always
+Every function that decodes takes encoded bytes and the name for messages, and raises FrameError. What comes back always
 has the size that the file declares: EXIF rotation is ignored, because it would turn the colour away from its depth.
 """
 
@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rasant.errors import ConfigError, FrameError
+from rasant.errors import ConfigError, FrameError, SourceError
 from rasant.recording.image_header import ImageHeader, read_header
 
-__all__ = ["MAX_FILE_BYTES", "decode_color", "decode_depth", "decode_mask", "decode_points", "read_bytes"]
+__all__ = [
+    "MAX_FILE_BYTES", "decode_color", "decode_depth", "decode_mask", "decode_points", "encode_png", "encode_points",
+    "read_bytes",
+]  # fmt: skip
 
 MAX_FILE_BYTES = 1 << 30
+_PNG_LEVEL = 6
 
 
 def read_bytes(path: Path) -> bytes:
@@ -73,6 +77,25 @@ def decode_points(data: bytes, name: str) -> npt.NDArray[np.float32]:
     pixels = _decode(data, name, header, _opencv().IMREAD_UNCHANGED)
     pixels = _checked(pixels, name, (header.height, header.width, 3), np.float32)
     return np.ascontiguousarray(pixels[..., ::-1])  # the decoder takes the first channel for red and reverses them
+
+
+def encode_png(pixels: npt.NDArray[Any]) -> bytes:
+    """PNG of (H, W, 3) uint8 RGB, (H, W) uint8 or (H, W) uint16. Raises SourceError where OpenCV refuses."""
+    cv2 = _opencv()
+    options = [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL]
+    return _encoded(cv2, ".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels, options)
+
+
+def encode_points(points: npt.NDArray[np.float32]) -> bytes:
+    """The inverse of `decode_points`: (H, W, 3) float32 as TIFF."""
+    return _encoded(_opencv(), ".tiff", np.ascontiguousarray(points[..., ::-1]), [])
+
+
+def _encoded(cv2: Any, suffix: str, pixels: npt.NDArray[Any], options: list[int]) -> bytes:
+    ok, data = cv2.imencode(suffix, pixels, options)
+    if not ok:
+        raise SourceError(f"OpenCV cannot encode {pixels.dtype} {pixels.shape} as {suffix}")
+    return bytes(data)
 
 
 def _header(data: bytes, name: str) -> ImageHeader:

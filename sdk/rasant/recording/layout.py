@@ -8,7 +8,8 @@
     /rasant/frame                  std_msgs/String: JSON of `FrameNote`, written last
 
 All messages of a frame share one chunk and one sequence number, so a crash or a damaged chunk costs whole frames only.
-The MCAP metadata record "rasant" holds the version, source, serial, calibration and depth scale of the recording.
+The MCAP metadata record "rasant" holds the version, source, serial, calibration, depth scale and the camera's settings;
+the calibration file that the source was read with is the attachment "calibration.json". Both stand before the frames.
 """
 
 from __future__ import annotations
@@ -68,9 +69,13 @@ class FrameNote(BaseModel):
     calibration_id: _Text
     depth_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     device_time_ns: _Time | None
-    clock: Literal["none", "device", "host"]
+    clock: Literal["none", "device", "global", "host"]
     intrinsics: dict[str, Any]
     sample: SampleNote | None
+    skew_ns: _Time | None = None
+    pair: tuple[_Time, _Time] | None = Field(default=None, strict=False)
+    period_ns: _Time | None = None
+    settings: _Text = ""
 
     @property
     def camera(self) -> Intrinsics:
@@ -90,6 +95,10 @@ def note_of(frame: Frame) -> str:
         "device_time_ns": frame.device_time_ns,
         "clock": frame.clock.value,
         "intrinsics": asdict(frame.intrinsics),
+        "skew_ns": frame.skew_ns,
+        "pair": frame.pair,
+        "period_ns": frame.period_ns,
+        "settings": frame.settings,
         "sample": None
         if sample is None
         else {"category": sample.category, "split": sample.split, "label": sample.label, "name": sample.name},

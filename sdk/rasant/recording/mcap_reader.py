@@ -118,6 +118,10 @@ def _assemble(note_message: Message, parts: dict[str, Message]) -> Frame:
         name=note.name,
         serial=note.serial,
         calibration_id=note.calibration_id,
+        skew_ns=note.skew_ns,
+        pair=note.pair,
+        period_ns=note.period_ns,
+        settings=note.settings,
         sample=None
         if sample is None
         else Sample(sample.category, sample.split, sample.label, sample.name, images.get("truth")),

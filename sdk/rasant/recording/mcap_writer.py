@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +22,7 @@ import numpy.typing as npt
 
 from rasant import __version__
 from rasant.errors import ConfigError, DtypeError, ShapeError, SourceError
+from rasant.recording.image_file import encode_png
 from rasant.recording.layout import CAMERA_TOPIC, FRAME_TOPIC, IMAGE_TOPICS, MAX_CHUNK_BYTES, METADATA_NAME, note_of
 from rasant.recording.ros2 import (
     SCHEMAS,
@@ -39,22 +41,24 @@ if TYPE_CHECKING:
 __all__ = ["COMPRESSIONS", "RecordingWriter"]
 
 COMPRESSIONS = ("lz4", "png", "none")
+_Message = tuple[str, str, bytes]  # topic, schema, CDR
 _FRAME_ID = "camera"
 _DEPTH_FORMAT = "16UC1; compressedDepth png"  # of the ROS plug-in: 12 bytes of its settings stand before the PNG
 _DEPTH_SETTINGS = bytes(12)
-_PNG_LEVEL = 6
 
 
 class RecordingWriter:
     """Appends frames to a new MCAP file. Use it as a context manager, or call `close`.
 
     compression: one of `COMPRESSIONS`. fps: spacing given to frames that carry no time stamp of their own.
-    overwrite: replace an existing file instead of refusing it.
+    overwrite: replace an existing file instead of refusing it. settings: of the camera, by name. calibration: text of
+        the calibration file, or empty.
     Raises ConfigError for wrong parameters or an existing file, SourceError where the disk refuses.
     """
 
     def __init__(
-        self, path: Path, *, source: str = "", compression: str = "lz4", fps: float = 10.0, overwrite: bool = False
+        self, path: Path, *, source: str = "", compression: str = "lz4", fps: float = 10.0, overwrite: bool = False,
+        settings: Mapping[str, Any] | None = None, calibration: str = "",
     ) -> None:
         from mcap.writer import CompressionType, Writer
 
@@ -70,6 +74,7 @@ class RecordingWriter:
             raise SourceError(f"{path}: cannot be written: {error.strerror}") from error
         self.path, self.frames = path, 0
         self._source, self._compression, self._period_ns = source, compression, round(1e9 / fps)
+        self._settings, self._calibration = dict(settings or {}), calibration
         kind = CompressionType.NONE if compression == "none" else CompressionType.LZ4
         # flush() ends the chunk after each frame; the size is out of reach
         self._writer: Any = Writer(self._file, chunk_size=2 * MAX_CHUNK_BYTES, compression=kind)
@@ -78,12 +83,20 @@ class RecordingWriter:
         self._origin: tuple[int, int] | None = None  # wall clock and arrival of the first stamped frame
         self._writer.start(profile="ros2", library=f"rasant {__version__}")
 
+    @property
+    def bytes(self) -> int:
+        """Size of the file so far."""
+        return self.path.stat().st_size
+
     def write(self, frame: Frame) -> None:
         """Append one frame; when this returns the system has it. Raises DtypeError, ShapeError, SourceError."""
         messages = self._messages(frame)
         try:
             if self.frames == 0:
                 self._writer.add_metadata(METADATA_NAME, self._description(frame))
+                if self._calibration:
+                    text = self._calibration.encode()
+                    self._writer.add_attachment(0, 0, "calibration.json", "application/json", text)
             time_ns = self._time(frame)
             for topic, schema, data in messages:
                 channel = self._channel(topic, schema)
@@ -114,10 +127,10 @@ class RecordingWriter:
     ) -> None:
         self.close()
 
-    def _messages(self, frame: Frame) -> list[tuple[str, str, bytes]]:
+    def _messages(self, frame: Frame) -> list[_Message]:
         """(topic, schema, CDR) of a frame, the note that completes it last."""
         stamp = frame.device_time_ns if frame.device_time_ns is not None else self._time(frame)
-        messages: list[tuple[str, str, bytes]] = []
+        messages: list[_Message] = []
         truth = None if frame.sample is None else frame.sample.truth
         for name, pixels in (("color", frame.color), ("depth", frame.depth), ("truth", truth)):
             if pixels is not None:
@@ -130,12 +143,12 @@ class RecordingWriter:
             raise ShapeError(f"a frame of {size} bytes is larger than a recording takes ({MAX_CHUNK_BYTES} bytes)")
         return messages
 
-    def _image(self, name: str, pixels: npt.NDArray[Any], stamp: int) -> tuple[str, str, bytes]:
+    def _image(self, name: str, pixels: npt.NDArray[Any], stamp: int) -> _Message:
         pixels = np.ascontiguousarray(pixels if pixels.dtype != np.bool_ else pixels.astype(np.uint8) * 255)
         if self._compression == "png" and pixels.dtype != np.float32:
             topic = IMAGE_TOPICS[name] + ("/compressedDepth" if name == "depth" else "/compressed")
             kind, start = (_DEPTH_FORMAT, _DEPTH_SETTINGS) if name == "depth" else ("png", b"")
-            image = CompressedImage(kind, memoryview(start + _png(pixels)))
+            image = CompressedImage(kind, memoryview(start + encode_png(pixels)))
             return topic, "sensor_msgs/msg/CompressedImage", encode_compressed(stamp, _FRAME_ID, image)
         encoding = {"color": "rgb8", "truth": "mono8"}.get(name, "16UC1" if pixels.dtype == np.uint16 else "32FC1")
         height, width = pixels.shape[:2]
@@ -167,6 +180,7 @@ class RecordingWriter:
             "depth_scale": repr(float(frame.depth_scale)),
             "intrinsics": json.dumps(asdict(frame.intrinsics)),
             "compression": self._compression,
+            "settings": json.dumps(self._settings, sort_keys=True),
         }
 
 
@@ -185,18 +199,3 @@ def _check(name: str, pixels: npt.NDArray[Any], size: tuple[int, int]) -> None:
     shape = (*size, 3) if name == "color" else size
     if pixels.shape != shape:
         raise ShapeError(f"{name} must be {shape} as the intrinsics say, got {pixels.shape}")
-
-
-def _png(pixels: npt.NDArray[Any]) -> bytes:
-    import cv2
-
-    ok, data = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels, _png_options())
-    if not ok:
-        raise SourceError(f"OpenCV cannot encode {pixels.dtype} {pixels.shape} as PNG")
-    return bytes(data)
-
-
-def _png_options() -> list[int]:
-    import cv2
-
-    return [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL]

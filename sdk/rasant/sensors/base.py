@@ -50,6 +50,7 @@ class Source(abc.ABC):
 
     uri: what was opened. note: what a person should know about this source (a cut file, nominal intrinsics), or empty.
     serial: of the device, or empty. live: whether frames come at the device's pace, so that a slow reader loses some.
+    calibration: JSON text of the calibration file that it is read with, or empty.
     """
 
     live: bool = False
@@ -58,7 +59,7 @@ class Source(abc.ABC):
         self.uri = uri
         self.skip_damaged = skip_damaged
         self.note = ""
-        self.serial = ""
+        self.serial = self.calibration = ""
         self._drops = Drops()
         self._closed = False
 
