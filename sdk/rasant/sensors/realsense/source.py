@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from rasant.errors import ConfigError, SourceError
+from rasant.calibration_file import Calibration, read_calibration
+from rasant.errors import ConfigError, SourceError, WrongDevice
 from rasant.ops.align import AlignPlan, align_color, align_depth
 from rasant.ops.depth import to_metres
 from rasant.sensors.base import Option, Value
@@ -35,6 +37,7 @@ from rasant.types import Clock, Drops, Frame, Intrinsics
 __all__ = ["ALIGNMENTS", "RealSenseSource"]
 
 ALIGNMENTS = ("color", "depth")
+SHARED = {"align": "color", "filters": "", "calibration": ""}
 RECORDINGS = (".bag", ".db3")
 SAME_M, SAME_ROTATION = 1e-6, 1e-6  # two streams nearer to each other than this are one camera
 Pixels = npt.NDArray[Any]
@@ -48,26 +51,34 @@ class RealSenseSource(LiveSource):
         camera are passed on untouched. Alignment is `rasant.ops.align`, through both lenses: librealsense's own ignores
         most lens distortion.
     filters: depth filters by name, see `FILTERS`; none by default.
+    calibration: lenses and motion to use instead of those that the device states; frames then carry its id.
 
     A frameset that lacks depth or colour is left out and counted as partial, one that comes again as repeated, and
     jumps of the depth counter as lost by the device.
     """
 
     def __init__(
-        self, feed: Feed, *, align: str = "color", filters: str = "", uri: str = "", skip_damaged: bool = False
+        self, feed: Feed, *, align: str = "color", filters: str = "", calibration: Calibration | None = None,
+        uri: str = "", skip_damaged: bool = False,
     ) -> None:
         super().__init__(uri or f"realsense:{feed.serial}", skip_damaged=skip_damaged)
         self._feed, self.serial, self.live = feed, feed.serial, feed.live
         try:
             if align not in ALIGNMENTS:
                 raise ConfigError(f"{self.uri}: align must be {' or '.join(ALIGNMENTS)}, got {align!r}")
+            if calibration is not None and calibration.serial != feed.serial:
+                raise WrongDevice(f"{self.uri}: the calibration is of {calibration.serial!r}, not of {feed.serial!r}")
             self._filters = DepthFilters(library(), filters)
-            self._geometry = _Geometry(feed, lens_of(feed.depth), align)
+            self._geometry = _Geometry(feed, lens_of(feed.depth), align, calibration)
         except BaseException:
             feed.stop()
             raise
         self.note = self._filters.note
-        self._align = align
+        self._align, self._stated = align, calibration
+        self._calibration_id = ""
+        if calibration is not None:
+            self._calibration_id = calibration.id
+            self.calibration = calibration.model_dump_json(exclude_none=True)
         self._settings = self._hash()
         self._counter = DeviceCounter(32)
         self._last_color = -1
@@ -78,23 +89,25 @@ class RealSenseSource(LiveSource):
     def open(cls, uri: Uri, *, skip_damaged: bool = False) -> RealSenseSource:
         """Open a camera by serial number, the only one there is, or a recording.
 
-        Options of both: `align` (color, depth), `filters`. Of a camera: `width`, `height`, `fps`, `color_width`,
-        `color_height`, `preset` (a JSON file, or a number for "depth.visual_preset"), and any setting as
-        "depth.NAME" or "color.NAME", such as depth.exposure (microseconds) and depth.laser_power (milliwatts).
+        Options of both: `align` (color, depth), `filters`, `calibration` (a file). Of a camera: `width`, `height`,
+        `fps`, `color_width`, `color_height`, `preset` (a JSON file, or a number for "depth.visual_preset"), and any
+        setting as "depth.NAME" or "color.NAME", such as depth.exposure (microseconds) and depth.laser_power (milliwatts).
         Of a recording: `pace` (asap, recorded) and `speed`.
         """
         settings = {key: value for key, value in uri.query.items() if "." in key}
         plain = Uri(uri.text, uri.scheme, uri.path, {k: v for k, v in uri.query.items() if "." not in k})
         if Path(uri.path).suffix in RECORDINGS:
             return cls._open_recording(plain, settings, skip_damaged)
-        options = plain.options(
-            align="color", filters="", width=0, height=0, fps=0, color_width=0, color_height=0, preset=""
-        )
-        align, filters, preset = options.pop("align"), options.pop("filters"), options.pop("preset")
+        shared = plain.options(**SHARED, width=0, height=0, fps=0, color_width=0, color_height=0, preset="")
+        wanted, preset = Wanted(**{f.name: shared.pop(f.name) for f in fields(Wanted)}), shared.pop("preset")
+        shared = _read(shared)
+        text = ""
         if preset.isdecimal():
             settings = {"depth.visual_preset": preset} | settings
-        feed = CameraFeed(find_device(uri.path), Wanted(**options), "" if preset.isdecimal() else _preset(preset))
-        source = cls(feed, align=align, filters=filters, uri=uri.text, skip_damaged=skip_damaged)
+        elif preset:
+            text = _preset(preset)
+        feed = CameraFeed(find_device(uri.path), wanted, text)
+        source = cls(feed, **shared, uri=uri.text, skip_damaged=skip_damaged)
         try:
             for name, value in settings.items():
                 source.set_option(name, value)
@@ -105,13 +118,14 @@ class RealSenseSource(LiveSource):
 
     @classmethod
     def _open_recording(cls, uri: Uri, settings: Mapping[str, str], skip_damaged: bool) -> RealSenseSource:
-        options = uri.options(align="color", filters="", pace="asap", speed=1.0)
+        options = uri.options(**SHARED, pace="asap", speed=1.0)
         if settings:
             raise ConfigError(f"{uri.text}: a recording is what it is; {next(iter(settings))} cannot be set")
         if options["pace"] not in ("asap", "recorded") or not 0 < options["speed"] <= 1e6:
             raise ConfigError(f"{uri.text}: pace is asap or recorded, speed above 0 and at most 1e6")
         speed = options.pop("speed")
         paced = options.pop("pace") == "recorded"
+        options = _read(options)
         feed = FileFeed(uri.existing("a .bag or .db3 recording"), speed if paced else None)
         return cls(feed, **options, uri=uri.text, skip_damaged=skip_damaged)
 
@@ -150,7 +164,7 @@ class RealSenseSource(LiveSource):
         seen = self._filters(depth)
         lens = lens_of(seen.get_profile())
         if lens != self._geometry.depth:
-            self._geometry = _Geometry(self._feed, lens, self._align)
+            self._geometry = _Geometry(self._feed, lens, self._align, self._stated)
         clock = CLOCKS.get(depth.get_frame_timestamp_domain().name, Clock.DEVICE)
         pixels, counts, scale = self._geometry.aligned(
             _copy(color) if color else None, _copy(seen), float(depth.get_units())
@@ -159,7 +173,7 @@ class RealSenseSource(LiveSource):
             color=pixels, depth=counts, depth_scale=scale, intrinsics=self._geometry.camera, index=-1, source=self.uri,
             arrival_ns=arrival_ns, device_time_ns=_nanoseconds(depth), clock=clock, name=str(depth.get_frame_number()),
             serial=self.serial, recorded=not self.live, skew_ns=_skew(color, depth) if color else None,
-            period_ns=round(1e9 / self._feed.depth.fps()), settings=self._settings,
+            period_ns=round(1e9 / self._feed.depth.fps()), settings=self._settings, calibration_id=self._calibration_id,
         )  # fmt: skip
 
     def _whole(self, depth: Any, color: Any) -> bool:
@@ -195,7 +209,7 @@ class RealSenseSource(LiveSource):
 class _Geometry:
     """Both lenses, and how images of one become images of the other."""
 
-    def __init__(self, feed: Feed, depth: Intrinsics, align: str) -> None:
+    def __init__(self, feed: Feed, depth: Intrinsics, align: str, stated: Calibration | None) -> None:
         self.depth = depth
         self._plan: AlignPlan | None = None
         self._to_color = align == "color"
@@ -203,6 +217,10 @@ class _Geometry:
         if feed.color is None:
             return
         color, pose = lens_of(feed.color), color_from_depth(feed.depth, feed.color)
+        if stated is not None:
+            depth = _same_size(stated.need("depth").intrinsics, depth)
+            color = _same_size(stated.need("color").intrinsics, color)
+            pose = stated.need("color_from_depth").matrix[:3]
         still = np.allclose(pose[:, :3], np.eye(3), atol=SAME_ROTATION) and np.allclose(pose[:, 3], 0.0, atol=SAME_M)
         if depth != color or not still:
             self._plan = AlignPlan(depth, color, pose)
@@ -216,6 +234,22 @@ class _Geometry:
         if self._to_color:
             return color, align_depth(metres, self._plan), 1.0
         return align_color(color, metres, self._plan)[0], depth, scale
+
+
+def _same_size(stated: Intrinsics, device: Intrinsics) -> Intrinsics:
+    """The stated lens. Raises ConfigError where it is of another resolution than the stream."""
+    if (stated.width, stated.height) != (device.width, device.height):
+        raise ConfigError(
+            f"the calibration is for {stated.width}x{stated.height} pixels, the stream has {device.width}x"
+            f"{device.height}; choose that resolution, no decimation, or calibrate at this one"
+        )
+    return stated
+
+
+def _read(options: dict[str, Any]) -> dict[str, Any]:
+    """Options with the calibration file read."""
+    path = options.pop("calibration")
+    return options | {"calibration": read_calibration(path) if path else None}
 
 
 def _copy(frame: Any) -> Pixels:
@@ -238,8 +272,6 @@ def _skew(color: Any, depth: Any) -> int | None:
 
 
 def _preset(path: str) -> str:
-    if not path:
-        return ""
     try:
         return Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
