@@ -9,28 +9,16 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from rasant.ops.defect import MAX_SIGMA
+from rasant_training.bounds import Exponents, Positive, PositiveRange, Share, Shares, Weight, Width, rising
+from rasant_training.data.crops import CropRecipe
 
 __all__ = ["Das3dLoss", "Das3dNetwork", "Das3dRecipe", "Das3dSynthesis"]
 
 
-def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError("the first value must not be above the second")
-    return bounds
-
-
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Width = Annotated[int, Field(ge=1)]
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_Range = Annotated[tuple[_Positive, _Positive], AfterValidator(_rising)]
 _Sigma = Annotated[float, Field(gt=0, le=MAX_SIGMA, allow_inf_nan=False)]
-_Sigmas = Annotated[tuple[_Sigma, _Sigma], AfterValidator(_rising)]
-_Exponent = Annotated[int, Field(ge=0, le=8)]
-_Exponents = Annotated[tuple[_Exponent, _Exponent], AfterValidator(_rising)]
-_Shares = Annotated[tuple[_Share, _Share], AfterValidator(_rising)]
-_FiveLevels = Annotated[tuple[_Width, ...], Field(min_length=5, max_length=5)]
-_Levels = Annotated[tuple[_Width, ...], Field(min_length=2, max_length=8)]
+_Sigmas = Annotated[tuple[_Sigma, _Sigma], AfterValidator(rising)]
+_FiveLevels = Annotated[tuple[Width, ...], Field(min_length=5, max_length=5)]
+_Levels = Annotated[tuple[Width, ...], Field(min_length=2, max_length=8)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +28,27 @@ class Das3dNetwork:
     # "paper": published units and corners; "edge": two units a stage, no narrowing, no biases
     form: Literal["edge", "paper"] = "edge"
     stem: Annotated[int, Field(ge=1, le=8)] = 2  # space to depth by this factor; 1 = full resolution
-    width: _Width = 24  # w of the autoencoders
+    width: Width = 24  # w of the autoencoders
     multipliers: _FiveLevels = (1, 2, 4, 4, 4)  # level widths in multiples of w
-    discriminator_width: _Width = 24
+    discriminator_width: Width = 24
     discriminator_multipliers: _Levels = (1, 2, 4, 4, 4)
 
 
 @dataclass(frozen=True, slots=True)
-class Das3dSynthesis:
-    """How normal crops and their synthetic defects are drawn. Heights in millimetres, lengths in network pixels."""
+class Das3dSynthesis(CropRecipe):
+    """How synthetic defects are drawn. Heights in millimetres, lengths in network pixels."""
 
-    rotation_deg: Annotated[float, Field(ge=0, le=180)] = 15.0  # of the normal crop, uniform in +-, with rotation_share
-    rotation_share: _Share = 0.5  # the rest is cut without resampling, so that sensor noise keeps its look
-    gain: _Share = 0.1  # brightness and contrast of the normal crop vary by this much
-    lattice: _Exponents = (2, 5)  # 2^k cells a crop and axis, k uniform in this range
-    threshold: _Shares = (0.25, 0.6)  # t_p
-    gate_px: _Range = (5.0, 48.0)  # radius of the discs that let a few Perlin blobs through, log-uniform
-    stroke_share: _Share = 0.3  # crops whose mask is a thin stroke
+    lattice: Exponents = (2, 5)  # 2^k cells a crop and axis, k uniform in this range
+    threshold: Shares = (0.25, 0.6)  # t_p
+    gate_px: PositiveRange = (5.0, 48.0)  # radius of the discs that let a few Perlin blobs through, log-uniform
+    stroke_share: Share = 0.3  # crops whose mask is a thin stroke
     sigma_px: _Sigmas = (0.6, 5.0)  # s of the skew-Gaussian kernel, log-uniform
-    skew: _Weight = 0.5  # a uniform in +-, 1/pixel
-    amplitude_mm: _Range = (0.4, 6.0)  # p_z, log-uniform
-    visible_mm: _Positive = 0.25  # t_h
-    opacity: _Share = 0.8  # b uniform in [0, opacity]: share of the normal image kept under a texture
-    tint_share: _Share = 0.5  # colour defects made of the part's own surface
-    dropout: _Share = 0.5  # p_d of each modality
+    skew: Weight = 0.5  # a uniform in +-, 1/pixel
+    amplitude_mm: PositiveRange = (0.4, 6.0)  # p_z, log-uniform
+    visible_mm: Positive = 0.25  # t_h
+    opacity: Share = 0.8  # b uniform in [0, opacity]: share of the normal image kept under a texture
+    tint_share: Share = 0.5  # colour defects made of the part's own surface
+    dropout: Share = 0.5  # p_d of each modality
     textures: str = ""  # folder of pictures; empty = procedural
 
 
@@ -71,11 +56,11 @@ class Das3dSynthesis:
 class Das3dLoss:
     """Weights of the terms of eq. 13; the paper adds them unweighted."""
 
-    color: _Weight = 1.0
-    ssim: _Weight = 1.0
-    depth: _Weight = 1.0
-    focal: _Weight = 1.0
-    positive: _Weight = 1.0  # weight of anomalous pixels inside the focal loss
+    color: Weight = 1.0
+    ssim: Weight = 1.0
+    depth: Weight = 1.0
+    focal: Weight = 1.0
+    positive: Weight = 1.0  # weight of anomalous pixels inside the focal loss
 
 
 @dataclass(frozen=True, slots=True)

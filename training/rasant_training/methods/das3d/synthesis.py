@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from rasant.synthesis.noise import FIELDS, RandomFields, random_texture
 from rasant.synthesis.skew_gauss import skew_gauss_params
 from rasant.synthesis.strokes import stroke_mask
 from rasant.synthesis.texture import FolderTextures, tinted
+from rasant_training.data.crops import NormalCrops
 from rasant_training.methods.das3d.recipe import Das3dRecipe
 from rasant_training.recipe import Recipe
 
@@ -41,23 +42,15 @@ class Synthesiser:
         self.recipe = settings.synthesis
         self.seed = seed
         self.modalities = recipe.inputs
-        self.foreground = parts.foreground.view(np.uint8)  # (N, H, W)
-        self.images: dict[str, Image] = {}  # (N, channels, H, W)
-        self.units_per_mm = 0.0
-        if "color" in self.modalities:
-            self.images["color"] = parts.color
-        if "depth" in self.modalities:
-            self.images["depth"] = parts.depth[:, None]
-            self.units_per_mm = parts.units_per_metre * 1e-3
-        rows, cols = parts.foreground.shape[1:]
-        self.size = (min(recipe.data.crop, rows), min(recipe.data.crop, cols))
-        self.inside = [np.argwhere(mask if mask.any() else ~mask).astype(np.int32) for mask in parts.foreground]
+        self.crops = NormalCrops(parts, recipe, self.recipe)
+        self.size = self.crops.size
+        self.units_per_mm = parts.units_per_metre * 1e-3 if "depth" in self.modalities else 0.0
         self.textures = FolderTextures(Path(self.recipe.textures)) if self.recipe.textures else None
 
     def __call__(self, index: int) -> Sample:
         """Each modality as seen and, under "<name>_clean", as it should be: float32 (C, h, w); "mask": (h, w)."""
         random = np.random.default_rng((self.seed, index))
-        foreground, clean = self._normal(random)
+        foreground, clean = self.crops(random)
         fields = self._fields(index, random)
         stroke, support, params = self._defect(foreground, random)
         dropped = {name for name in self.modalities if random.random() < self.recipe.dropout}
@@ -87,49 +80,6 @@ class Synthesiser:
         if drawn.depth is not None:
             found["depth"] = drawn.depth[None]
         return found
-
-    def _normal(self, random: np.random.Generator) -> tuple[Mask, Sample]:
-        """Foreground and images of a crop around a point of a random part, turned or not, in a slightly other light."""
-        part = int(random.integers(len(self.inside)))
-        mask, images = self.foreground[part], {name: stack[part] for name, stack in self.images.items()}
-        half = np.array(self.size) / 2
-        place = self.inside[part][int(random.integers(len(self.inside[part])))]
-        center = np.clip(place + random.uniform(-0.7, 0.7, 2) * half, half, np.array(mask.shape) - half)
-        if random.random() < self.recipe.rotation_share:
-            mask, images = self._turned(mask, images, center, random)
-        else:
-            (h, w), (y, x) = self.size, np.round(center - half).astype(int)
-            cut = np.s_[..., y : y + h, x : x + w]
-            mask = np.ascontiguousarray(mask[cut])
-            images = {name: np.ascontiguousarray(image[cut]) for name, image in images.items()}
-        if "color" in images:
-            color = images["color"] * np.float32(1 + random.uniform(-self.recipe.gain, self.recipe.gain))
-            color += np.float32(random.uniform(-self.recipe.gain, self.recipe.gain) / 3)
-            images["color"] = np.clip(color, 0, 1, out=color)
-        return mask.view(np.bool_), images
-
-    def _turned(
-        self, mask: npt.NDArray[np.uint8], images: Sample, center: npt.NDArray[np.float64], random: np.random.Generator
-    ) -> tuple[npt.NDArray[np.uint8], Sample]:
-        """One matrix turns colour, depth and foreground, so that nothing slips."""
-        (h, w), angle = self.size, math.radians(random.uniform(-1, 1) * self.recipe.rotation_deg)
-        c, s = math.cos(angle), math.sin(angle)
-        (cy, cx), (oy, ox) = center - 0.5, ((h - 1) / 2, (w - 1) / 2)
-        matrix = np.array([[c, -s, cx - c * ox + s * oy], [s, c, cy - s * ox - c * oy]])
-
-        def turn(plane: npt.NDArray[Any], how: int, out: npt.NDArray[Any]) -> None:
-            flags = how | cv2.WARP_INVERSE_MAP
-            cv2.warpAffine(plane, matrix, (w, h), dst=out, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-
-        # Interpolated depth would lose its noise and smear part edges; nearest keeps measured values.
-        how = {"color": cv2.INTER_LINEAR, "depth": cv2.INTER_NEAREST}
-        turned_mask = np.empty((h, w), np.uint8)
-        turn(mask, cv2.INTER_NEAREST, turned_mask)
-        turned = {name: np.empty((len(image), h, w), np.float32) for name, image in images.items()}
-        for name, image in images.items():
-            for plane, out in zip(image, turned[name], strict=True):
-                turn(plane, how[name], out)
-        return turned_mask, turned
 
     def _fields(self, index: int, random: np.random.Generator) -> RandomFields:
         return RandomFields(self.size, random, seed=self.seed, first=index * FIELDS, lattice=self.recipe.lattice)
