@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 import rasant
+from rasant_calibration.effect import Effect, Inputs, Probe, probes, spoil
 from rasant_calibration.good_parts import hash_pixels
-from rasant_calibration.int8 import Effect, Inputs, Probe, probes, spoil
 
 __all__ = ["Evidence", "convert_bundle", "effect_columns", "gather_evidence"]
 

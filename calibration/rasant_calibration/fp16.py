@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import rasant
 from rasant_calibration.activation_ranges import BINS, Histogram, measure_activations
+from rasant_calibration.effect import Effect, Inputs, Probe, effect, silent
 from rasant_calibration.half_graph import LARGEST, SMALLEST, HalfGraph, rounded
-from rasant_calibration.int8 import Effect, Inputs, Probe, effect, silent
 from rasant_calibration.quantiser import Stage, stages
 from rasant_calibration.sensitivity import leave_in_float
 
@@ -70,10 +70,10 @@ def choose_fp16(
     def kept_nodes(kept: Sequence[Stage]) -> tuple[str, ...]:
         return (*graph.nodes_at(beyond), *(node for stage in (*forced, *kept) for node in stage.nodes))
 
-    found = leave_in_float(
-        rest, lambda kept: effect(rounded(graph.build(kept_nodes(kept))), on, kernel), target=target,
-        max_float=max_float, progress=progress,
-    )  # fmt: skip
+    def measure(kept: Sequence[Stage]) -> Effect:
+        return effect(rounded(graph.build(kept_nodes(kept))), on, kernel)
+
+    found = leave_in_float(rest, measure(()), measure, target=target, max_float=max_float, progress=progress)
     kept = [stage for stage in rest if stage.name in found.kept]
     keep = kept_nodes(kept)
     return Fp16Choice(

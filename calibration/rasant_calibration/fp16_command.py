@@ -13,9 +13,9 @@ import typer
 
 import rasant
 from rasant_calibration.conversion import convert_bundle, effect_columns, gather_evidence
+from rasant_calibration.effect import silent
 from rasant_calibration.fp16 import Fp16Choice, choose_fp16
 from rasant_calibration.good_parts import read_good_frames
-from rasant_calibration.int8 import silent
 
 __all__ = ["fp16", "halve_bundle"]
 

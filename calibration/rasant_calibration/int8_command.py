@@ -13,8 +13,9 @@ import typer
 
 import rasant
 from rasant_calibration.conversion import convert_bundle, effect_columns, gather_evidence
+from rasant_calibration.effect import silent
 from rasant_calibration.good_parts import read_good_frames
-from rasant_calibration.int8 import Int8Choice, choose_int8, silent
+from rasant_calibration.int8 import Int8Choice, choose_int8
 
 __all__ = ["int8", "quantise_bundle"]
 

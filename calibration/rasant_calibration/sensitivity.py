@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rasant_calibration.int8 import WORTH, Effect
+from rasant_calibration.effect import Effect
 from rasant_calibration.quantiser import Stage
 
 __all__ = ["Islands", "leave_in_float"]
+
+WORTH = 0.1  # a stage that does less than this part of the whole harm is not worth its time in float
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,15 @@ class Islands:
 
 
 def leave_in_float(
-    stages: Sequence[Stage], measure: Callable[[Sequence[Stage]], Effect], *, target: float, max_float: float,
-    progress: Callable[[str], object],
+    stages: Sequence[Stage], whole: Effect, measure: Callable[[Sequence[Stage]], Effect], *, target: float,
+    max_float: float, progress: Callable[[str], object],
 ) -> Islands:
     """Leave stages in float until the mean score difference is at most `target`.
 
-    measure: the effect of the conversion with these stages in float. max_float: share of the multiply-adds that may
-    stay there.
+    whole: the effect with every stage converted. measure: with these stages in float. max_float: share of the
+    multiply-adds that may stay there.
     """
-    whole = left = measure(())
+    left = whole
     progress(f"every stage converted: mean score difference {left.score_mean:.3g}")
     alone: dict[str, Effect] = {}
     kept: dict[str, Effect] = {}
@@ -41,16 +43,16 @@ def leave_in_float(
     for stage in stages:
         alone[stage.name] = measure([other for other in stages if other is not stage])
         progress(f"{stage.name} alone: mean score difference {alone[stage.name].score_mean:.3g}")
-    alone = dict(sorted(alone.items(), key=lambda item: -item[1].map_rms))
+    alone = dict(sorted(alone.items(), key=lambda item: -item[1].score_mean))
     every: Mapping[str, Stage] = {stage.name: stage for stage in stages}
     for name, found in alone.items():
         trial = [every[stage] for stage in (*kept, name)]
-        if left.score_mean <= target or found.map_rms < WORTH * whole.map_rms:
+        if left.score_mean <= target or found.score_mean < WORTH * whole.score_mean:
             break
         if sum(stage.share for stage in trial) > max_float:
             continue
         found = measure(trial)
         progress(f"{name} in float: mean score difference {found.score_mean:.3g}")
-        if found.map_rms < left.map_rms:
+        if found.score_mean < left.score_mean:
             kept[name] = left = found
     return Islands(alone, kept, left)

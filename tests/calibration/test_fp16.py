@@ -22,9 +22,9 @@ from labelled import write_dataset
 from rasant.cli import app
 from rasant.errors import ConfigError
 from rasant_calibration.activation_ranges import BINS
+from rasant_calibration.effect import effect, probes
 from rasant_calibration.fp16 import choose_fp16, out_of_range
 from rasant_calibration.half_graph import LARGEST, SMALLEST, rounded
-from rasant_calibration.int8 import effect, probes
 
 
 def on_probes(model: bytes) -> Any:

@@ -23,7 +23,8 @@ from rasant.cli import app
 from rasant.engines import open_engine
 from rasant.errors import ConfigError, ModelError
 from rasant_calibration.activation_ranges import BINS, METHODS, limits, measure_activations
-from rasant_calibration.int8 import choose_int8, effect, probes
+from rasant_calibration.effect import effect, probes
+from rasant_calibration.int8 import choose_int8
 from rasant_calibration.quantiser import Quantiser, stages
 
 SIZE = 32
