@@ -13,12 +13,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("sdk/rasant", "calibration/rasant_calibration", "training/rasant_training")
-COMMANDS = ("", "doctor", "record", "inspect", "evaluate", "synth", "bench", "train", "export", "calibrate threshold")
 # --help must not depend on the terminal: no colours, no boxes.
 PLAIN = {"TYPER_USE_RICH": "0", "NO_COLOR": "1", "TERM": "dumb"}
 
@@ -112,6 +112,21 @@ def helps(commands: Sequence[str], *, plain: bool) -> dict[str, str]:
     return dict(zip(commands, json.loads(done.stdout), strict=True))
 
 
+def commands() -> list[str]:
+    """Every command of the command line, "" for itself, with the steps of those that have some."""
+    import typer
+
+    from rasant.cli import SUMMARIES
+
+    found = [""]
+    points = {point.name: point for point in entry_points(group="rasant.commands")}
+    for name in SUMMARIES:
+        target = points[name].load()
+        steps = target.registered_commands if isinstance(target, typer.Typer) else ()
+        found += [f"{name} {step.name or step.callback.__name__}" for step in steps] or [name]
+    return found
+
+
 def cli_page() -> str:
     """Markdown of cli.md."""
     text = [
@@ -119,7 +134,7 @@ def cli_page() -> str:
         "Made by `make docs` from each command's `--help`; do not edit. Exit codes: 0 ok, 1 rejects found with",
         "`--fail-on-reject`, 2 usage or configuration, 3 environment. `--json` prints for machines.", "",
     ]  # fmt: skip
-    for command, page in helps(COMMANDS, plain=True).items():
+    for command, page in helps(commands(), plain=True).items():
         lines = [line.rstrip() for line in page.strip().splitlines()]
         text += [f"## rasant {command}".rstrip(), "", "```text", *lines, "```", ""]
     return "\n".join(text).rstrip() + "\n"
