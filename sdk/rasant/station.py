@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -48,6 +49,15 @@ Level = Annotated[float, Field(ge=0.0, le=255.0)]
 # JSON and TOML have no tuples, so the lists of a file are let through where a tuple of fixed length is meant.
 Roi = Annotated[tuple[NonNegativeInt, NonNegativeInt, PositiveInt, PositiveInt], Field(strict=False)]
 Range = Annotated[tuple[NonNegativeFloat, PositiveFloat], Field(strict=False)]
+
+
+def _is_off(value: bool) -> bool:
+    if value:
+        raise ValueError("only false switches a limit off")
+    return value
+
+
+Off = Annotated[bool, AfterValidator(_is_off)]  # not Literal[False], which takes 0 for false
 
 
 class Exposure(Strict):
@@ -78,10 +88,10 @@ class Validity(Strict):
     min_valid_depth: Share | None = None
     depth_range_m: Range | None = None
     max_out_of_range: Share | None = None
-    max_age_ms: PositiveFloat | Literal[False] | None = None
-    deadline_ms: PositiveFloat | Literal[False] | None = None
+    max_age_ms: PositiveFloat | Off | None = None
+    deadline_ms: PositiveFloat | Off | None = None
     max_identical: Annotated[int, Field(ge=2)] | None = None
-    max_skew: PositiveFloat | Literal[False] | None = None
+    max_skew: PositiveFloat | Off | None = None
     exposure: Exposure = Exposure()
 
 

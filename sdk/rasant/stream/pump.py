@@ -110,11 +110,12 @@ class Pump(Source):
             item = self._queue.popleft()
             self._changed.notify_all()
             index, self._index = self._index, self._index + 1
+            dropped = Drops(queue=self._dropped)
         if isinstance(item, FrameError):
             item.index = index
             raise item
         self._intrinsics = item.intrinsics
-        return replace(item, index=index, drops=self.stats())
+        return replace(item, index=index, drops=item.drops + dropped)
 
     def trigger(self) -> None:
         """Ask the device for one exposure. Raises SourceDisconnected while it is away."""
@@ -194,7 +195,7 @@ class Pump(Source):
                 continue
             else:
                 free_running = frame.period_ns is not None
-                self._put(frame)
+                self._put(replace(frame, drops=self._past + frame.drops))
             heard = time.monotonic()
 
     def _put(self, item: Frame | FrameError) -> None:
