@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ import numpy as np
 from rasant.errors import EndOfStream, FrameError, SourceBusy, SourceDisconnected
 from rasant.sensors.base import Option, Source, Value
 from rasant.sensors.live import DeviceCounter, LiveSource
+from rasant.sensors.uri import Uri
 from rasant.types import Clock, Frame, Intrinsics
 
-CAMERA = Intrinsics(32, 24, 40.0, 40.0, 15.5, 11.5)
+PLANS: dict[str, Callable[[], object]] = {}
+"""What `fake:NAME` opens, where a test has put FakeCamera into the table of schemes; an exception is raised."""
 
 
 class FakeCamera(LiveSource):
@@ -41,6 +44,14 @@ class FakeCamera(LiveSource):
         self._counter = DeviceCounter(bits)
         self._gain = 1.0
         self.stopped = 0
+
+    @classmethod
+    def open(cls, uri: Uri, *, skip_damaged: bool = False) -> Source:
+        made = PLANS[uri.path]()
+        if isinstance(made, Exception):
+            raise made
+        assert isinstance(made, Source)
+        return made
 
     @property
     def intrinsics(self) -> Intrinsics:

@@ -179,6 +179,6 @@ def test_a_sources_note_is_said_on_stderr(bundle: Path, folder: Path, monkeypatc
 
     opened = FolderSource(folder)
     opened.note = "cut short"
-    monkeypatch.setattr("rasant.sensors.open_source", lambda uri: opened)
+    monkeypatch.setattr("rasant.stream.open_stream", lambda uri, **options: opened)
     result = RUN.invoke(app, ["inspect", str(bundle), f"folder:{folder}", "--json"])
     assert result.exit_code == 0 and "cut short" in result.stderr and "cut short" not in result.stdout

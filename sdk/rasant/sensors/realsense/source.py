@@ -91,8 +91,8 @@ class RealSenseSource(LiveSource):
 
         Options of both: `align` (color, depth), `filters`, `calibration` (a file). Of a camera: `width`, `height`,
         `fps`, `color_width`, `color_height`, `preset` (a JSON file, or a number for "depth.visual_preset"), and any
-        setting as "depth.NAME" or "color.NAME", such as depth.exposure (microseconds) and depth.laser_power (milliwatts).
-        Of a recording: `pace` (asap, recorded) and `speed`.
+        setting as "depth.NAME" or "color.NAME", such as depth.exposure (in microseconds) and
+        depth.laser_power (in milliwatts). Of a recording: `pace` (asap, recorded) and `speed`.
         """
         settings = {key: value for key, value in uri.query.items() if "." in key}
         plain = Uri(uri.text, uri.scheme, uri.path, {k: v for k, v in uri.query.items() if "." not in k})
