@@ -17,6 +17,7 @@ class UNet(nn.Module):
     """As many levels as multipliers; each decoder stage upsamples, narrows (optional), joins the skip and convolves.
 
     narrow: a unit between upsampling and the skip, as published; without it the stage is cheaper.
+    keep: without `narrow`, a stage ends as wide as its own level (Ronneberger et al., 2015), not as the next one.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class UNet(nn.Module):
         outputs: int = 2,
         multipliers: Sequence[int] = (1, 2, 4, 8, 8, 8),
         narrow: bool = True,
+        keep: bool = False,
         align_corners: bool = True,
         bias: bool = True,
     ) -> None:
@@ -47,7 +49,7 @@ class UNet(nn.Module):
                 outwards = target
             else:
                 self.narrow.append(nn.Identity())
-                target, outwards = below, above
+                target, outwards = below, w[level] if keep else above
             self.decoder.append(stack(target + w[level], outwards, outwards, bias=bias))
             below = outwards
         self.last = nn.Conv2d(below, outputs, 3, padding=1)
