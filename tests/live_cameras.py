@@ -147,6 +147,11 @@ def busy() -> Source:
     raise SourceBusy("fake: held by process 1")
 
 
+def by_uri(uri: str, *, skip_damaged: bool = False) -> Source:
+    """What stands in for `open_source`, here and in a capture process: "fake:PERIOD"."""
+    return FakeCamera(period_s=float(uri.removeprefix("fake:")))
+
+
 def stubborn() -> Source:
     """A driver that hangs when the camera is opened."""
     time.sleep(1e6)

@@ -55,7 +55,7 @@ def inspect(
         float | None, typer.Option("--timeout", min=0.001, help="Seconds to wait for a frame; of a live camera 2.")
     ] = None,
     isolate: Annotated[
-        bool, typer.Option("--isolate", help="Read a live camera in a process that is ended where its driver hangs.")
+        bool, typer.Option("--isolate", help="Read the source in a process that is ended where its driver hangs.")
     ] = False,
 ) -> None:
     """Inspect every frame of a source with a bundle: PASS, REJECT or UNKNOWN with its reason.

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import io
+import itertools
+import json
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mcap.reader import make_reader
+from mcap.stream_reader import StreamReader
 from mcap_ros2.decoder import DecoderFactory
 
 from encoded_images import pattern
@@ -38,7 +42,11 @@ def make_frame(seed: int = 0, *, floating: bool = False, color: bool = True, dep
         source="camera:1",
         arrival_ns=10**9 + seed * 33_000_000,
         device_time_ns=2**40 + seed,
-        clock=Clock.DEVICE,
+        clock=(Clock.DEVICE, Clock.GLOBAL, Clock.HOST)[seed % 3],
+        skew_ns=-1_000_003 * seed or None,
+        pair=(seed, seed + 1) if seed % 2 else None,
+        period_ns=33_333_333,
+        settings="0123456789abcdef",
         name=f"teil-ß-{seed}",
         serial="S-17",
         calibration_id="c" * 64,
@@ -69,8 +77,9 @@ def assert_same(found: Frame, expected: Frame) -> None:
         if a is not None:
             assert a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
             assert a.flags.c_contiguous and a.flags.writeable
-    for name in ("depth_scale", "intrinsics", "device_time_ns", "clock", "name", "serial", "calibration_id"):
-        assert getattr(found, name) == getattr(expected, name)
+    for field in fields(Frame):
+        if field.name not in ("color", "depth", "index", "source", "arrival_ns", "drops", "sample", "recorded"):
+            assert getattr(found, field.name) == getattr(expected, field.name), field.name
     assert (found.sample is None) == (expected.sample is None)
     if found.sample is not None and expected.sample is not None:
         assert replace(found.sample, truth=None) == replace(expected.sample, truth=None)
@@ -127,6 +136,26 @@ def test_another_reader_understands_it(tmp_path: Path) -> None:
     assert list(info.d) == list(CAMERA.distortion) and info.distortion_model == "plumb_bob"
     assert list(info.k) == [CAMERA.fx, 0, CAMERA.cx, 0, CAMERA.fy, CAMERA.cy, 0, 0, 1]
     assert list(info.p)[:4] == [CAMERA.fx, 0, CAMERA.cx, 0] and info.roi.do_rectify is False
+
+
+def test_settings_and_calibration_stand_before_the_frames(tmp_path: Path) -> None:
+    """A recording carries the camera's settings and its calibration file, for any MCAP reader, also one cut short."""
+    path = tmp_path / "s.mcap"
+    with RecordingWriter(path, settings={"depth.laser_power": 150.0}, calibration='{"serial": "S-17"}') as writer:
+        writer.write(make_frame())
+        writer.write(make_frame(1))
+        cut = path.read_bytes()
+    with path.open("rb") as file:
+        reader = make_reader(file)
+        assert json.loads(next(iter(reader.iter_metadata())).metadata["settings"]) == {"depth.laser_power": 150.0}
+        attached = next(iter(reader.iter_attachments()))
+        assert (attached.name, attached.data) == ("calibration.json", b'{"serial": "S-17"}')
+    path.write_bytes(cut)
+    records = StreamReader(io.BytesIO(cut)).records
+    kinds = [type(record).__name__ for record in itertools.islice(records, 4)]
+    assert kinds[1:3] == ["Metadata", "Attachment"]
+    with open_source(str(path)) as source:
+        assert len(list(source)) == 2 and "cut short" in source.note
 
 
 def test_compressed_images_are_plain_png(tmp_path: Path) -> None:

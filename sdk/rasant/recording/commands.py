@@ -33,7 +33,7 @@ def record(
     category: Annotated[str, typer.Option(help="Name of the part, for folders of frames without a label.")] = "part",
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
     isolate: Annotated[
-        bool, typer.Option("--isolate", help="Read a live camera in a process that is ended where its driver hangs.")
+        bool, typer.Option("--isolate", help="Read the source in a process that is ended where its driver hangs.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from rasant.sensors import Source, open_source
@@ -17,15 +18,14 @@ def open_stream(
 ) -> Source:
     """Open a source by its URI; a live one is read by a `Pump`, so it is opened again when it is lost.
 
-    policy, capacity: of the pump. isolate: read a live source in a process of its own, which is ended and started anew
-    where its driver hangs. Files are read as they are: they wait for their reader and lose nothing.
+    policy, capacity: of the pump. isolate: open it in a process of its own, which is ended, and with a live source
+    started anew, where its driver hangs. Files need no pump: they wait for their reader and lose nothing.
     Raises what `rasant.open_source` raises.
     """
-    ways = partial(open_source, uri, skip_damaged=skip_damaged)
-    source = ways()
-    if not source.live:
-        return source
+    opens: Callable[[], Source] = partial(open_source, uri, skip_damaged=skip_damaged)
     if isolate:
-        source.close()  # the camera can be held by one process only
-        return Pump(partial(ProcessSource, ways), policy=policy, capacity=capacity, skip_damaged=skip_damaged)
-    return Pump(ways, first=source, policy=policy, capacity=capacity, skip_damaged=skip_damaged)
+        opens = partial(ProcessSource, opens)
+    first = opens()
+    if not first.live:
+        return first
+    return Pump(opens, first=first, policy=policy, capacity=capacity, skip_damaged=skip_damaged)
