@@ -21,6 +21,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import int8_accuracy
 import numpy as np
 
 from rasant.bench.bundle import Candidate, bench_bundles
@@ -231,6 +232,7 @@ def page(found: dict[str, Any]) -> str:
         "WEIGHTS": "trained" if all(network["trained"] for network in networks) else "random",
         "TABLE": "\n".join([HEAD, *(line for network in networks for line in network_lines(network))]),
         "INSPECTIONS": inspections_text(found["inspections"]),
+        "INT8": int8_accuracy.table(json.loads(int8_accuracy.FOUND.read_text(encoding="utf-8"))["rows"]),
     }  # fmt: skip
     text = (HERE / "networks.txt").read_text(encoding="utf-8")
     for name, value in fields.items():
