@@ -25,11 +25,15 @@ SCHEMES: dict[str, str] = {
     "replay": "rasant.sensors.replay:ReplaySource",
     "synthetic": "rasant.sensors.synthetic:SyntheticSource",
     "realsense": "rasant.sensors.realsense:RealSenseSource",
+    "genicam": "rasant.sensors.genicam:GenICamSource",
+    "graycode": "rasant.sensors.structured_light.recorded:GraycodeSource",
+    "scanner": "rasant.sensors.structured_light.scanner:ScannerSource",
 }
 """Scheme -> class. Each class has `open(uri: Uri, *, skip_damaged: bool) -> Source`."""
 
 CAMERAS: dict[str, str] = {
     "realsense": "rasant.sensors.realsense:probe",
+    "genicam": "rasant.sensors.genicam:probe",
 }
 """Scheme of live cameras -> function `probe() -> Probe`: what is connected, or what is missing to know."""
 
