@@ -30,7 +30,7 @@ COLOR_FORMATS = ("rgb8", "bgr8")
 CLOCKS = {"hardware_clock": Clock.DEVICE, "global_time": Clock.GLOBAL, "system_time": Clock.HOST}
 BUSY = ("busy", "errno=16", "set power state", "is already opened", "already streaming")
 DRIVEN = {"enable_auto_exposure": ("exposure", "gain"), "enable_auto_white_balance": ("white_balance",)}
-QUEUED = 4  # framesets between the driver and us: its pool is small, and a full one stops the camera
+QUEUED = 8  # framesets between the driver and us: its pool is small, and a full one stops the camera
 
 
 @dataclass(frozen=True, slots=True)
