@@ -14,7 +14,7 @@ from reference.boards import Matrix, picture, pose, poses
 COLOR = Intrinsics(640, 400, 600.0, 603.0, 323.0, 198.0, "brown_conrady", (-0.055, 0.065, 0.0003, 0.0006, -0.02))
 INFRARED = Intrinsics(640, 400, 570.0, 570.0, 317.0, 203.0, "brown_conrady", (0.03, -0.02, 0.0, 0.0, 0.0))
 COLOR_FROM_DEPTH = pose((0.005, -0.008, 0.003), (0.015, 0.0002, 0.0004))
-VIEWS = 10
+VIEWS = 8
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Rig:
 
 
 def make_rig() -> Rig:
-    """10 views of a ChArUco board by both cameras, with blur and noise."""
+    """Views of a ChArUco board by both cameras, with blur and noise."""
     board = parse_board("charuco:9x7:0.02:0.014")
     image = board.aruco.generateImage((9 * 60, 7 * 60), marginSize=0)
     seen: dict[str, list[View]] = {"color": [], "infrared": []}

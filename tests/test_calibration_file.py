@@ -75,6 +75,14 @@ def test_an_edited_file_is_refused(tmp_path: Path) -> None:
     assert read_calibration(path).need("color").fx == 60.2
 
 
+def test_a_field_that_is_not_used_leaves_the_hash() -> None:
+    """What a later version adds, with a default, makes neither another id nor another hash of older files."""
+    stated = calibration(note="", projector=None)
+    assert stated.digest() == calibration().digest()
+    fit = LENS.model_copy(update={"fit": Fit(rms_px=0.21, views=9, corners=700, coverage=0.8, corners_rejected=0)})
+    assert calibration(color=fit).id == calibration().id
+
+
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [

@@ -2,7 +2,8 @@
 """The lens of a camera, or of a projector, from views of a board (Zhang, "A flexible new technique for camera
 calibration", PAMI 2000, as OpenCV solves it), with what makes it trustworthy.
 
-Views that disagree are rejected one by one. The lens model is the simplest one that predicts views it has not seen as
+Corners that lie off by far (glare, a board that is not flat at its edge) are left out, and views in which many do are
+rejected one by one. The lens model is the simplest one that predicts views it has not seen as
 well as the best does: a richer model always fits its own views better. How well the focal length is known is its
 standard deviation by the fit's covariance, which is large where all views stand square to the camera.
 """
@@ -44,6 +45,8 @@ _FOLDS = 5
 _SIMPLER = 1.02  # a simpler model may predict so much worse than the best
 _OUTLIER = 2.5  # times the median of the other views ...
 _HARMLESS_PX = 0.1  # ... and at least so much more
+_FAR = 5.0  # deviations of a corner
+_MOST_CORNERS = 0.2  # of a view that are left out; beyond, the view itself disagrees
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ def calibrate_camera(
 ) -> CameraFit:
     """Fit a lens to views of a board; size is (rows, cols) of the pictures.
 
-    model: a key of MODELS, or "auto". reject: leave out views that disagree with the others, a third at most.
+    model: a key of MODELS, or "auto". reject: leave out corners and views (a third at most) that disagree.
     Raises ConfigError for an unknown model, and for fewer than 4 usable views.
     """
     if model != "auto" and model not in MODELS:
@@ -107,13 +110,9 @@ def calibrate_camera(
             f"a lens needs at least {MIN_VIEWS} views of the board, 15 are better; of {len(views)} pictures "
             f"{len(used)} show enough of {board}: check its size, its light and its focus"
         )
-    first = "brown4" if model == "auto" else model
-    rejected: list[View] = []
-    while reject and len(used) > max(MIN_VIEWS, 2 * len(rejected) + 2):
-        worst = worst_view([rms_of([part]) for part in _solve(used, board, size, first).residuals])
-        if worst is None:
-            break
-        rejected.append(used.pop(worst))
+    shown = sum(len(view.ids) for view in used)
+    rejected = _reject(used, board, size, "brown4" if model == "auto" else model) if reject else []
+    lost = shown - sum(len(view.ids) for view in (*used, *rejected))
     predicted: dict[str, float] = {}
     if model == "auto":
         predicted = {name: _predicted(used, board, size, name) for name in MODELS}
@@ -123,7 +122,7 @@ def calibrate_camera(
     coverage, spread = _coverage(used, size), _spread(solved, used, board, model)
     fit = Fit(
         rms_px=solved.rms, views=len(used), views_rejected=len(rejected), corners=sum(len(view.ids) for view in used),
-        coverage=float((coverage > 0).mean()), focal_std_px=_pair(spread[:2]),
+        corners_rejected=lost, coverage=float((coverage > 0).mean()), focal_std_px=_pair(spread[:2]),
         center_std_px=_pair(spread[2:]), view_rms_px=tuple(rms_of([part]) for part in solved.residuals),
     )  # fmt: skip
     skipped = tuple(view.name for view in views if not view.usable)
@@ -131,6 +130,39 @@ def calibrate_camera(
         _lens(solved, size, model, fit), model, predicted, tuple(used), solved.residuals, solved.poses,
         tuple(rejected), skipped, coverage,
     )  # fmt: skip
+
+
+def _reject(used: list[View], board: Board, size: tuple[int, int], model: str) -> list[View]:
+    """Take from `used` the corners that lie off by far, then the views that disagree, until none does; the views."""
+    rejected: list[View] = []
+    least = {view.name: (1.0 - _MOST_CORNERS) * len(view.ids) for view in used}
+    while True:
+        residuals = _solve(used, board, size, model).residuals
+        kept = [_without_outliers(*pair, least) for pair in zip(used, _outliers(residuals), strict=True)]
+        if any(len(one.ids) < len(other.ids) for one, other in zip(kept, used, strict=True)):
+            used[:] = kept
+            continue
+        worst = worst_view([rms_of([part]) for part in residuals])
+        if worst is None or len(used) <= max(MIN_VIEWS, 2 * len(rejected) + 2):
+            return rejected
+        rejected.append(used.pop(worst))
+
+
+def _outliers(residuals: Sequence[Points]) -> list[npt.NDArray[np.bool_]]:
+    """Corners of each view that are five robust deviations off, more than 0.1 px, and half as far as its worst one.
+
+    The last because corners that are far off pull the others with them, until they are gone.
+    """
+    lengths = [np.linalg.norm(part, axis=1) for part in residuals]
+    deviation = float(np.median(np.concatenate(lengths))) / 1.1774  # of a coordinate, were they normal
+    return [part > max(_FAR * deviation, _HARMLESS_PX, 0.5 * part.max()) for part in lengths]
+
+
+def _without_outliers(view: View, far: npt.NDArray[np.bool_], least: dict[str, float]) -> View:
+    """The view without these corners, or as it is where too few would be left."""
+    if len(view.ids) - np.count_nonzero(far) < least[view.name]:
+        return view
+    return View(view.name, view.ids[~far], view.pixels[~far])
 
 
 def worst_view(rms: Sequence[float]) -> int | None:

@@ -98,7 +98,7 @@ class Check:
         shown = "-" if self.value is None else f"{self.value:.4g}"
         sign = ">=" if self.at_least else "<="
         limit = "" if self.limit is None else f"   {sign} {self.limit:g}"
-        return f"{'ok  ' if self.ok else 'FAIL'} {self.name:<28} {shown:>10} {self.unit:<4}{limit}"
+        return f"{'ok  ' if self.ok else 'FAIL'} {self.name:<34} {shown:>10} {self.unit:<4}{limit}"
 
 
 def within(name: str, value: float | None, limits: Strict, key: str, unit: str = "") -> Check:

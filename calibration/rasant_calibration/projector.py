@@ -11,7 +11,7 @@ calibrated like a camera.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -74,6 +74,8 @@ def calibrate_projector(
 ) -> ProjectorFit:
     """Lens of a projector and where it stands, from 4 or more poses of a board under structured light.
 
+    Corners and poses that one fit rejects are left out of those that follow: it is the board that was bent there.
+
     size: (rows, cols) of the projector. camera: the camera's lens where it is known; else it is fitted to these views.
     model, reject: as `calibrate_camera` takes them, for both lenses.
     Raises ConfigError for too few views, ShapeError for images that do not fit together.
@@ -90,9 +92,12 @@ def calibrate_projector(
     assert lens is not None
     if (lens.height, lens.width) != shape:
         raise ShapeError(f"the camera's lens is for {lens.width}x{lens.height}, its pictures are {shape[1]}x{shape[0]}")
+    if fitted is not None:
+        good = {view.name: view for view in fitted.views}
+        lit = [replace(one, view=good[one.view.name]) for one in lit if one.view.name in good]
     lighted = [projector_view(one, board, size) for one in lit]
     projector = calibrate_camera(lighted, board, size, model=model, reject=reject)
-    pair = calibrate_pair(views, lighted, board, lens.intrinsics, projector.lens.intrinsics, reject=reject)
+    pair = calibrate_pair(views, projector.views, board, lens.intrinsics, projector.lens.intrinsics, reject=reject)
     return ProjectorFit(fitted, projector, pair)
 
 

@@ -63,6 +63,7 @@ class Fit(Strict):
     views: PositiveInt
     views_rejected: NonNegativeInt = 0
     corners: PositiveInt
+    corners_rejected: NonNegativeInt = 0
     coverage: Ratio
     focal_std_px: _Pair | None = None
     center_std_px: _Pair | None = None
@@ -178,7 +179,8 @@ class Calibration(Strict):
         return self._hash(include=GEOMETRY)[:ID_LENGTH]
 
     def _hash(self, **which: set[str]) -> str:
-        content = self.model_dump(mode="json", exclude_none=True, **which)  # type: ignore[arg-type]
+        # Without defaults, so that a field of a later version leaves the hash of older files as it is.
+        content = self.model_dump(mode="json", exclude_defaults=True, **which)  # type: ignore[arg-type]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 

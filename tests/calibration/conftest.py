@@ -22,5 +22,5 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def rig() -> Rig:
-    """10 views of a ChArUco board by two cameras: rendered once."""
+    """8 views of a ChArUco board by two cameras: rendered once."""
     return make_rig()

@@ -73,6 +73,20 @@ def test_a_view_that_disagrees_is_rejected() -> None:
     assert kept.lens.fit is not None and kept.lens.fit.rms_px > 3 * fit.lens.fit.rms_px
 
 
+def test_a_corner_that_stands_off_is_left_out() -> None:
+    """A board whose edge is not flat loses the corners there, not the view: the lens is right, and the loss counted."""
+    lens = Intrinsics(640, 400, 600.0, 600.0, 320.0, 200.0)
+    views = seen(lens, poses(8, (0.09, 0.07, 0.0), 0.24))
+    lifted = views[2].pixels.copy()
+    lifted[[0, 1, 8]] += [3.0, 1.5]
+    views[2] = replace(views[2], pixels=lifted)
+    fit = calibrate_camera(views, BOARD, SIZE, model="brown4")
+    assert fit.lens.fit is not None
+    assert (fit.lens.fit.views, fit.lens.fit.views_rejected, fit.lens.fit.corners_rejected) == (8, 0, 3)
+    assert not {0, 1, 8} & set(fit.views[2].ids.tolist())
+    assert abs(fit.lens.fx / 600.0 - 1) < 2e-3
+
+
 def test_square_views_do_not_pass_for_a_calibration() -> None:
     """Views that all stand square to the camera fit well and say nothing about the focal length: the check fails."""
     lens = Intrinsics(640, 400, 600.0, 600.0, 320.0, 200.0)
