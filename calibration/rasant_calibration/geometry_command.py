@@ -104,10 +104,10 @@ def rgbd(
 
 
 def projector(
-    captures: Annotated[Path, typer.Argument(help="A folder with one folder of Gray-code captures per pose.")],
+    captures: Annotated[Path, typer.Argument(help="A folder with patterns.json and one folder of captures per pose.")],
     board: BOARD,
     output: OUTPUT,
-    size: Annotated[str, typer.Option("--projector", help="COLUMNSxROWS of the projector.")],
+    size: Annotated[str, typer.Option("--projector", help="COLUMNSxROWS, where there is no patterns.json.")] = "",
     fit_camera: Annotated[bool, typer.Option("--fit-camera", help="Fit the camera's lens to them too.")] = False,
     serial: SERIAL = "",
     model: MODEL = "auto",
@@ -119,21 +119,21 @@ def projector(
 ) -> None:
     """Calibrate a projector, and where it stands to the camera, from structured light on a board.
 
-    Needs the camera's lens in the file, or --fit-camera. See docs/guide/calibration.md for the captures' names.
+    Needs the camera's lens in the file, or --fit-camera. The patterns must code both axes: rasant patterns.
 
-    Example: rasant calibrate projector poses --board chessboard:10x8:0.025 --projector 1280x800 -o cell.json
+    Example: rasant calibrate projector poses --board chessboard:10x8:0.025 -o cell.json
     """
-    from rasant_calibration.lit_captures import read_poses
+    from rasant_calibration.lit_captures import read_poses, sequence_of
 
     kept = read_limits(limits, "camera", limit or ())
     base = existing(output)
     lens = base.color if base is not None and not fit_camera else None
     if lens is None and not fit_camera:
         raise ConfigError(f"{output} holds no lens color; run rasant calibrate camera first, or add --fit-camera")
-    plan, (columns, rows) = parse_board(board), _columns_rows(size)
-    poses = read_poses(captures, plan, (rows, columns))
-    fit = calibrate_projector([pose.lit for pose in poses], plan, (rows, columns), camera=lens, model=model,
-                              reject=not keep_views)  # fmt: skip
+    plan, sequence = parse_board(board), sequence_of(captures, _rows_columns(size) if size else None)
+    poses = read_poses(captures, plan, sequence)
+    fit = calibrate_projector([pose.lit for pose in poses], plan, (sequence.height, sequence.width), camera=lens,
+                              model=model, reject=not keep_views)  # fmt: skip
     images = {pose.lit.view.name: pose.picture for pose in poses}
     sections = [] if fit.camera is None else [camera_section("camera", fit.camera, images)]
     sections += [camera_section("projector", fit.projector, {}),
@@ -164,11 +164,11 @@ def _size(images: dict[str, Picture]) -> tuple[int, int]:
     return rows, columns
 
 
-def _columns_rows(text: str) -> tuple[int, int]:
+def _rows_columns(text: str) -> tuple[int, int]:
     columns, _, rows = text.partition("x")
     if not (columns.isdecimal() and rows.isdecimal() and int(columns) and int(rows)):
         raise ConfigError(f"a size is COLUMNSxROWS in pixels, e.g. 1280x800, got {text!r}")
-    return int(columns), int(rows)
+    return int(rows), int(columns)
 
 
 def _camera_json(fit: CameraFit) -> dict[str, Any]:

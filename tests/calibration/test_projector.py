@@ -11,11 +11,16 @@ import pytest
 
 from board_rig import COLOR, COLOR_FROM_DEPTH, Rig
 from rasant import ConfigError, ShapeError
+from rasant.calibration_file import Calibration
+from rasant.ops.align import lens_rays
+from rasant.sensors.structured_light.decoder import ScanDecoder
+from rasant.sensors.structured_light.patterns import PatternSequence
 from rasant.types import Intrinsics
 from rasant_calibration.board import View, parse_board
+from rasant_calibration.depth_quality import fit_plane
 from rasant_calibration.limits import Limits, passed
-from rasant_calibration.lit_captures import read_poses
-from rasant_calibration.projector import LitView, calibrate_projector, projector_view
+from rasant_calibration.lit_captures import read_poses, sequence_of
+from rasant_calibration.projector import LitView, ProjectorFit, calibrate_projector, projector_view
 from reference.boards import corners_of, pose, rays
 
 PROJECTOR = Intrinsics(800, 600, 900.0, 900.0, 400.0, 420.0)  # the lens is shifted, as projectors' are
@@ -91,14 +96,39 @@ def test_a_corner_without_light_is_left_out(rig: Rig, lit: list[LitView]) -> Non
 
 
 def test_captures_that_do_not_fit_the_projector_are_refused(tmp_path: Path) -> None:
-    """Another number of captures than the projector's size needs, and a folder without poses."""
-    board = parse_board("chessboard:10x8:0.075")
+    """No size at all, another size, one axis, a folder without poses, another number of captures than patterns."""
+    board, sequence = parse_board("chessboard:10x8:0.075"), sequence_of(tmp_path, (768, 1024))
+    with pytest.raises(ConfigError, match="--projector"):
+        sequence_of(tmp_path, None)
     with pytest.raises(ConfigError, match="one folder per pose"):
-        read_poses(tmp_path, board, (768, 1024))
+        read_poses(tmp_path, board, sequence)
     (tmp_path / "pose").mkdir()
     cv2.imwrite(str(tmp_path / "pose" / "00.png"), np.zeros((8, 8), np.uint8))
-    with pytest.raises(ConfigError, match=r"20 \+ 20 captures.*got 1"):
-        read_poses(tmp_path, board, (768, 1024))
+    with pytest.raises(ConfigError, match=r"40 patterns.*got 1"):
+        read_poses(tmp_path, board, sequence)
+    (tmp_path / "patterns.json").write_text('{"width": 1024, "height": 768}')
+    with pytest.raises(ConfigError, match="not for 800x600"):
+        sequence_of(tmp_path, (600, 800))
+    with pytest.raises(ConfigError, match="both axes"):
+        sequence_of(tmp_path, None)
+
+
+def scanned_board(folder: Path, fit: ProjectorFit) -> tuple[float, float]:
+    """Scan a pose with what was calibrated: (RMS of the board's plane, its distance from the pose's), of 1."""
+    sequence = PatternSequence(width=1024, height=768, axes=("columns", "rows"))
+    assert fit.camera is not None
+    file = Calibration(
+        created="2026-05-04T09:30:00Z", color=fit.camera.lens, projector=fit.projector.lens,
+        projector_from_color=fit.pair.motion,
+    )  # fmt: skip
+    captures = np.stack([cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted(folder.iterdir())[:40]])
+    depth = ScanDecoder(sequence, file)(captures).depth
+    x, y = (fit.camera.views[0].pixels.mean(axis=0)).astype(int)
+    window = slice(y - 60, y + 60), slice(x - 80, x + 80)
+    plane = fit_plane(depth[window], lens_rays(fit.camera.lens.intrinsics)[:, window[0], window[1]], 1.0)
+    board = fit.camera.poses[0]
+    true = float(board[:3, 2] @ board[:3, 3])
+    return plane.rms_m / plane.depth_m, abs(plane.distance_m / abs(true) - 1)
 
 
 @pytest.mark.captures
@@ -109,7 +139,7 @@ def test_a_real_projector_is_calibrated_better_than_by_its_author(captures: Path
     2 % of the image."""
     folder = captures / "procam_graycode_chessboard"
     board = parse_board("chessboard:10x8:0.075")
-    poses = read_poses(folder / "halfres", board, (768, 1024))
+    poses = read_poses(folder / "halfres", board, sequence_of(folder / "halfres", (768, 1024)))
     lit = [one.lit for one in poses]
     fit = calibrate_projector(lit, board, (768, 1024), model="brown5", reject=False)
     author = cv2.FileStorage(str(folder / "calibration_result.xml"), cv2.FILE_STORAGE_READ)
@@ -118,6 +148,8 @@ def test_a_real_projector_is_calibrated_better_than_by_its_author(captures: Path
     assert strict.camera is not None and strict.camera.lens.fit is not None
     assert strict.camera.lens.fit.views == 5 and 0 < strict.camera.lens.fit.corners_rejected < 20
     assert passed(strict.checks(Limits()))
+    flat, away = scanned_board(folder / "halfres" / "capture_0", strict)
+    assert flat < 1.5e-3 and away < 2e-3
     assert fit.pair.motion.rms_px is not None
     assert fit.pair.motion.rms_px < 0.25 < 0.5 * author.getNode("rms").real()
     assert len(fit.pair.names) == 5
