@@ -18,6 +18,7 @@ from rasant.bench import (
     peers_perlin,
     peers_points,
     peers_post,
+    peers_structured_light,
 )
 from rasant.bench.case import Operation, Row, measure, size_text
 
@@ -35,6 +36,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *peers_engine.OPERATIONS,
     *peers_defect.OPERATIONS,
     *peers_points.OPERATIONS,
+    *peers_structured_light.OPERATIONS,
 )
 
 
