@@ -46,11 +46,11 @@ def test_hybrid_depth_is_as_good_as_the_light(steps: int, period: float, stripe:
 
 
 def test_gray_code_alone_is_finer_than_its_stripes() -> None:
-    """Without a sinusoid, the brightness at the borders gives depth to 0.3 mm RMS, where whole columns give 0.43."""
+    """Without a sinusoid, the brightness at the borders gives depth to 0.14 mm RMS, where whole columns give 0.43."""
     patterns = sequence()
     scan = ScanDecoder(patterns, calibration(scale=1))(_grey(captures(patterns, scale=1)))
     rms, fill = _depth_rms(scan.depth, scale=1)
-    assert rms <= 0.3 and fill > 0.99
+    assert rms <= 0.14 and fill > 0.99
 
 
 def test_both_axes_and_every_device_agree() -> None:
