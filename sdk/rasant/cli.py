@@ -36,6 +36,7 @@ SUMMARIES = {
     "doctor": "Check this machine: versions, engines, native build, extras.",
     "cameras": "List connected cameras, and what each kind would need.",
     "record": "Record a source into an MCAP file.",
+    "patterns": "Write the pictures that a projector shows for a structured-light scan.",
     "inspect": "Inspect every frame of a source with a bundle.",
     "evaluate": "Measure how well a bundle finds the defects of a labelled source.",
     "synth": "Make synthetic parts or defects to look at.",
