@@ -10,8 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from rasant.errors import ConfigError
 from rasant_training.method import load_method, load_preset
 from rasant_training.methods.das3d.losses import das3d_losses
-from rasant_training.methods.das3d.model import CHANNELS, Das3d, Das3dExport
+from rasant_training.methods.das3d.model import Das3d
 from rasant_training.methods.das3d.recipe import Das3dLoss, Das3dNetwork
+from rasant_training.nets.reconstructing import CHANNELS, ReconstructionExport
 from rasant_training.recipe import apply_changes
 
 PAPER = {"form": "paper", "stem": 1, "multipliers": (1, 2, 4, 8, 8), "discriminator_multipliers": (1, 2, 4, 8, 8, 8)}
@@ -56,7 +57,7 @@ def test_export_module_gives_logits_and_one_residual_a_modality() -> None:
     """The exported module takes the modalities in order and returns the absolute reconstruction error of each."""
     model = Das3d(SMALL, BOTH).eval()
     inputs = images(BOTH, 64)
-    logits, residual = Das3dExport(model)(inputs["color"], inputs["depth"])
+    logits, residual = ReconstructionExport(model)(inputs["color"], inputs["depth"])
     outputs = model(inputs)
     assert torch.equal(outputs.logits, logits)
     assert residual.shape == (1, 2, 64, 64)

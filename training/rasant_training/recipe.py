@@ -37,6 +37,7 @@ __all__ = [
     "from_dict",
     "parse_settings",
     "read_toml",
+    "require_multiple",
 ]
 
 Modalities = Literal["rgbd", "rgb", "depth"]
@@ -62,6 +63,8 @@ class OptimizerRecipe:
     kind: Literal["adam", "adamw"] = "adamw"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    # other rates by the first word of a parameter's name, where a preset has some: {"discriminate": 1e-5}
+    rates: dict[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.999)
     schedule: Literal["cosine", "milestones", "constant"] = "cosine"
     warmup_steps: Annotated[int, Field(ge=0)] = 50  # linear, from 1/warmup_steps of the rate
@@ -170,6 +173,13 @@ def _check(recipe: Recipe) -> None:
     low, high = data.height_percentiles
     if not 0 <= low < high <= 100:
         raise ConfigError(f"recipe: data.height_percentiles must rise within 0 to 100, got {low}, {high}")
+
+
+def require_multiple(recipe: Recipe, step: int) -> None:
+    """Raises ConfigError where the image or the crop of a recipe is not a multiple of `step` on every side."""
+    for place, sides in (("preprocess.size", recipe.preprocess.size), ("data.crop", (recipe.data.crop,))):
+        if any(side % step for side in sides):
+            raise ConfigError(f"recipe: {place} must be a multiple of {step} for this network, got {sides}")
 
 
 def apply_changes(recipe: Recipe, changes: dict[str, Any], origin: str) -> Recipe:

@@ -14,13 +14,15 @@ __all__ = ["Autoencoder", "Reconstruction"]
 
 
 class Reconstruction(NamedTuple):
-    """What one pass gives: the image, two taps at full size and two at half size."""
+    """What one pass gives: the image, and two taps at each of the full, half and quarter sizes."""
 
     image: Tensor  # (N, channels, H, W)
     b1: Tensor  # (N, w, H, W), first encoder level: what is there
     b2: Tensor  # (N, w2, H/2, W/2), second encoder level
     db3: Tensor  # (N, w, H/2, W/2), last but one decoder level: what should be there
     db4: Tensor  # (N, w, H, W), last decoder level
+    b3: Tensor  # (N, w3, H/4, W/4), third encoder level
+    db2: Tensor  # (N, w2, H/4, W/4), second decoder level
 
 
 class Autoencoder(nn.Module):
@@ -56,10 +58,16 @@ class Autoencoder(nn.Module):
     @property
     def tap_channels(self) -> int:
         """Channels of b1, b2, db3 and db4 together."""
+        return sum(self.level_channels[:2])
+
+    @property
+    def level_channels(self) -> tuple[int, int, int]:
+        """Channels of both taps at full, half and quarter size: b1 and db4, b2 and db3, b3 and db2."""
         def outputs(stage: nn.Module) -> int:
             return int(stage[-1][0].out_channels)  # type: ignore[index, union-attr]
 
-        return sum(outputs(s) for s in (self.encoder[0], self.encoder[1], self.decoder[2], self.decoder[3]))
+        full, half, quarter = (outputs(self.encoder[n]) + outputs(self.decoder[3 - n]) for n in range(3))
+        return full, half, quarter
 
     def forward(self, x: Tensor) -> Reconstruction:
         """(N, channels, H, W), H and W divisible by 16 -> Reconstruction."""
@@ -71,4 +79,4 @@ class Autoencoder(nn.Module):
         for decode in self.decoder:
             x = decode(self.up(x))
             stages.append(x)
-        return Reconstruction(self.last(x), levels[0], levels[1], stages[2], stages[3])
+        return Reconstruction(self.last(x), levels[0], levels[1], stages[2], stages[3], levels[2], stages[1])

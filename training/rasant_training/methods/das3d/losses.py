@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn import functional
 
 from rasant_training.losses.focal import focal_loss
-from rasant_training.losses.ssim import ssim_loss
-from rasant_training.methods.das3d.model import Outputs
+from rasant_training.losses.reconstruction import reconstruction_losses
 from rasant_training.methods.das3d.recipe import Das3dLoss
+from rasant_training.nets.reconstructing import Outputs
 
 __all__ = ["das3d_losses"]
 
@@ -20,11 +19,7 @@ def das3d_losses(outputs: Outputs, batch: dict[str, Tensor], weights: Das3dLoss)
     batch: "mask" (N, H, W) and, for each modality, "<name>_clean" (N, C, H, W), the normal image to be reconstructed.
     Means, not the paper's literal sums of squares, which would swamp the focal term.
     """
-    terms: dict[str, Tensor] = {}
-    for name, image in outputs.reconstructions.items():
-        terms[f"mse_{name}"] = functional.mse_loss(image.float(), batch[f"{name}_clean"])
-    if "color" in outputs.reconstructions:
-        terms["ssim_color"] = ssim_loss(outputs.reconstructions["color"].float(), batch["color_clean"])
+    terms = reconstruction_losses(outputs.reconstructions, batch)
     terms["focal"] = focal_loss(outputs.logits.float(), batch["mask"], positive=weights.positive)
     scale = {
         "mse_color": weights.color, "ssim_color": weights.ssim, "mse_depth": weights.depth, "focal": weights.focal

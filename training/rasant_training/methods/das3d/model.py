@@ -11,8 +11,6 @@ beside what should be there. The reconstructions themselves serve the loss and t
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,18 +18,10 @@ from torch.nn import functional
 from rasant_training.methods.das3d.recipe import Das3dNetwork
 from rasant_training.nets.autoencoder import Autoencoder, Reconstruction
 from rasant_training.nets.blocks import Up, initialise
+from rasant_training.nets.reconstructing import CHANNELS, Outputs, gather, scatter
 from rasant_training.nets.unet import UNet
 
-__all__ = ["CHANNELS", "Das3d", "Das3dExport", "Outputs"]
-
-CHANNELS = {"color": 3, "depth": 1}
-
-
-class Outputs(NamedTuple):
-    """Logits (N, 2, H, W) and the reconstruction (N, C, H, W) of each modality in use."""
-
-    logits: Tensor
-    reconstructions: dict[str, Tensor]
+__all__ = ["Das3d"]
 
 
 class Das3d(nn.Module):
@@ -78,34 +68,8 @@ class Das3d(nn.Module):
 
     def forward(self, images: dict[str, Tensor]) -> Outputs:
         """images: modality -> (N, C, H, W) in network range; H and W divisible by stem * 2 ** (levels - 1)."""
-        passes = {name: self.reconstruct[name](self._gather(images[name])) for name in self.modalities}
+        passes = {name: self.reconstruct[name](gather(images[name], self.stem)) for name in self.modalities}
         logits = self.discriminate(self.fuse(list(passes.values())))
         if self.stem > 1:
             logits = functional.interpolate(logits, scale_factor=self.stem, mode="bilinear", align_corners=False)
-        return Outputs(logits, {name: self._scatter(one.image) for name, one in passes.items()})
-
-    def _gather(self, x: Tensor) -> Tensor:
-        return functional.pixel_unshuffle(x, self.stem) if self.stem > 1 else x
-
-    def _scatter(self, x: Tensor) -> Tensor:
-        return functional.pixel_shuffle(x, self.stem) if self.stem > 1 else x
-
-
-class Das3dExport(nn.Module):
-    """What goes into the bundle: the modalities in use -> (logits, residual).
-
-    residual (N, modalities, H, W): mean absolute reconstruction error over the channels of each modality.
-    """
-
-    def __init__(self, model: Das3d) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, *images: Tensor) -> tuple[Tensor, Tensor]:
-        """One (N, C, H, W) tensor for each of `model.modalities`, in their order."""
-        named = dict(zip(self.model.modalities, images, strict=True))
-        outputs = self.model(named)
-        residual = [
-            (outputs.reconstructions[name] - image).abs().mean(dim=1, keepdim=True) for name, image in named.items()
-        ]
-        return outputs.logits, torch.cat(residual, dim=1)
+        return Outputs(logits, {name: scatter(one.image, self.stem) for name, one in passes.items()})

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from rasant.ops.defect import DefectParams, apply_defect
 from rasant.synthesis.noise import FIELDS, RandomFields, random_texture
 from rasant.synthesis.skew_gauss import skew_gauss_params
+from rasant.synthesis.spots import spots_mask
 from rasant.synthesis.strokes import stroke_mask
 from rasant.synthesis.texture import FolderTextures, tinted
 from rasant_training.data.crops import NormalCrops
@@ -96,7 +96,7 @@ class Synthesiser:
             sigma = min(sigma, 0.8)  # wider, and a stroke would blur away
         else:
             t = random.uniform(*r.threshold)
-            stroke, support = None, foreground & self._gate(inside, random)
+            stroke, support = None, foreground & spots_mask(foreground, random, radius=r.gate_px)
         skew = random.uniform(-r.skew, r.skew, 2)
         amplitude = _log_uniform(r.amplitude_mm, random) * float(random.choice([-1.0, 1.0]))
         params = skew_gauss_params(
@@ -104,14 +104,6 @@ class Synthesiser:
             unit=self.units_per_mm,
         )  # fmt: skip
         return stroke, support, params
-
-    def _gate(self, inside: npt.NDArray[np.int64], random: np.random.Generator) -> Mask:
-        """A few discs on the part: defects come one by one, not as a wallpaper of Perlin blobs."""
-        gate = np.zeros(self.size, np.uint8)
-        for _ in range(int(random.integers(1, 4)) if len(inside) else 0):
-            y, x = self._place(inside, random)
-            cv2.circle(gate, (int(x), int(y)), round(_log_uniform(self.recipe.gate_px, random)), 1, cv2.FILLED)
-        return gate.view(np.bool_)
 
     def _place(self, inside: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.float64]:
         """(y, x) of one of the pixels whose flat indices are given."""

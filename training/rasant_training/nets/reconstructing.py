@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What networks that reconstruct and discriminate have alike: their outputs, a stem, and the form for a bundle."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["CHANNELS", "Outputs", "ReconstructionExport", "gather", "residuals", "scatter"]
+
+CHANNELS = {"color": 3, "depth": 1}
+
+
+class Outputs(NamedTuple):
+    """Logits (N, 2, H, W) and the reconstruction (N, C, H, W) of each modality in use."""
+
+    logits: Tensor
+    reconstructions: dict[str, Tensor]
+
+
+class ReconstructionExport(nn.Module):
+    """What goes into the bundle: the modalities in use -> (logits, residual).
+
+    model: has `modalities`, their names in order, and maps named images to `Outputs`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model: Any = model
+
+    def forward(self, *images: Tensor) -> tuple[Tensor, Tensor]:
+        """One (N, C, H, W) tensor for each of `model.modalities`, in their order."""
+        named = dict(zip(self.model.modalities, images, strict=True))
+        outputs = self.model(named)
+        return outputs.logits, residuals(outputs.reconstructions, named)
+
+
+def residuals(reconstructions: dict[str, Tensor], images: dict[str, Tensor]) -> Tensor:
+    """(N, modalities, H, W): mean absolute reconstruction error over the channels of each modality."""
+    found = [(reconstructions[name] - image).abs().mean(dim=1, keepdim=True) for name, image in images.items()]
+    return torch.cat(found, dim=1)
+
+
+def gather(x: Tensor, stem: int) -> Tensor:
+    """Space to depth: each block of stem x stem pixels becomes channels, so that narrow layers see fewer pixels."""
+    return functional.pixel_unshuffle(x, stem) if stem > 1 else x
+
+
+def scatter(x: Tensor, stem: int) -> Tensor:
+    """The inverse of `gather`."""
+    return functional.pixel_shuffle(x, stem) if stem > 1 else x
