@@ -33,7 +33,7 @@ def calibration(**changes: Any) -> Calibration:
     """A colour camera and a depth imager beside it, turned by 90 degrees."""
     parts: dict[str, Any] = {
         "created": "2026-05-04T09:30:00Z", "serial": "031422", "color": LENS, "depth": LENS, "color_from_depth": TURN,
-        "depth_scale": 0.001, "depth_quality": {"plane_rms_m": 0.0004, "fill_rate": 0.97},
+        "depth_quality": {"plane_rms_m": 0.0004, "fill_rate": 0.97},
         "drift_reference": DriftReference(frames=5, fill_rate=0.97, shift_px=(0.5, -0.1), tile=(1, 2, 10, 12)),
     }  # fmt: skip
     return Calibration(**{**parts, **changes})
@@ -53,10 +53,10 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
 
 def test_another_number_is_another_calibration() -> None:
-    """A micrometre of baseline or a tenth of a micron a count is another calibration; figures of the same are not."""
+    """A micrometre of baseline or another serial is another calibration; figures of the same are not."""
     moved = TURN.model_copy(update={"translation_m": (0.015001, 2e-4, 0.0)})
-    others = [calibration(color_from_depth=moved), calibration(serial="031423"), calibration(depth_scale=0.0010001)]
-    assert len({calibration().id, *(other.id for other in others)}) == 4
+    others = [calibration(color_from_depth=moved), calibration(serial="031423")]
+    assert len({calibration().id, *(other.id for other in others)}) == 3
     newer = calibration(created="2026-05-05T09:30:00Z", depth_quality={"fill_rate": 0.96}, drift_reference=None)
     assert newer.id == calibration().id and newer.digest() != calibration().digest()
 
@@ -92,7 +92,7 @@ def test_a_field_that_is_not_used_leaves_the_hash() -> None:
         (("color_from_depth", "rotation"), [[1, 0, 0], [0, 1, 0], [0, 0, -1]], "determinant"),
         (("color_from_depth", "rotation"), [[0, 0, 0]] * 3, "orthonormal"),
         (("depth",), None, "color_from_depth needs the lenses color and depth"),
-        (("depth_scale",), 0, "depth_scale"),
+        (("depth_quality", "fill_rate"), "good", "depth_quality.fill_rate"),
         (("speed",), 3, "speed: unknown key"),
         (("created",), "yesterday", "created"),
     ],

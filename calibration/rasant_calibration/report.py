@@ -61,7 +61,8 @@ def camera_section(title: str, fit: CameraFit, images: Mapping[str, Picture]) ->
              for v in fit.views if v.name in images]  # fmt: skip
     shown += [(f"{v.name}: rejected", pictures.corners(images[v.name], v, used=False))
               for v in fit.rejected if v.name in images]  # fmt: skip
-    bad = f" {lens.fit.corners_rejected} corners lie off by far and were left out." if lens.fit.corners_rejected else ""
+    lost = lens.fit.corners_rejected
+    bad = f" Corners left out because they lie far off: {lost}." if lost else ""
     models = ", ".join(f"{name} {error:.3f}" for name, error in fit.predicted_px.items())
     note = (
         f"fx {lens.fx:.2f}  fy {lens.fy:.2f}  cx {lens.cx:.2f}  cy {lens.cy:.2f} px; {fit.model}, distortion {bent}."

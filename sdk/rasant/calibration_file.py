@@ -7,7 +7,7 @@
      "color_from_depth": {"rotation": [[...], [...], [...]], "translation_m": [0.0151, 0.0002, 0.0004], "rms_px": 0.22},
      "projector_from_color": {...}, "depth_quality": {...}, "drift_reference": {...}, "sha256": "..."}
 
-Every part but version, date and one lens is optional. `rasant calibrate` writes it, sources and stations read it.
+Every part but version, date and one lens is optional. `rasant calibrate` writes it, sources read it.
 `Calibration.id` is what frames, bundles and verdicts call `calibration_id`: the head of a hash of serial, lenses and
 motions. Any change of those is another calibration; new quality figures or a new reference of the same geometry are
 not. `sha256` is of everything: where it does not fit, the file was damaged or edited.
@@ -43,7 +43,7 @@ __all__ = ["Calibration", "DriftReference", "Fit", "FittedLens", "Motion", "read
 
 Matrix = npt.NDArray[np.float64]
 ID_LENGTH = 16
-GEOMETRY = {"serial", "color", "depth", "projector", "color_from_depth", "projector_from_color", "depth_scale"}
+GEOMETRY = {"serial", "color", "depth", "projector", "color_from_depth", "projector_from_color"}
 ORTHONORMAL = 1e-6  # of R R^T - I
 
 _Row = Annotated[tuple[float, float, float], Field(strict=False)]
@@ -133,7 +133,7 @@ class Calibration(Strict):
 
     color: the camera whose pixels a frame has, grey or colour; depth: the depth imager where that is another one;
     projector: of structured light, its pixels as a picture is sent to it.
-    color_from_depth, projector_from_color: motions between them. depth_scale: metres of a count of the depth imager.
+    color_from_depth, projector_from_color: motions between them.
     depth_quality: figures of `rasant calibrate depth`. created: UTC, ISO 8601. sha256: of the content; "" when written
     by hand.
     """
@@ -147,7 +147,6 @@ class Calibration(Strict):
     projector: FittedLens | None = None
     color_from_depth: Motion | None = None
     projector_from_color: Motion | None = None
-    depth_scale: Annotated[float, Field(gt=0, le=1)] | None = None
     depth_quality: dict[Name, float] = Field(default_factory=dict)
     drift_reference: DriftReference | None = None
     sha256: Sha256 | Literal[""] = ""

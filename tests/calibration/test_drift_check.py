@@ -90,6 +90,24 @@ def test_growing_noise_is_seen_growing() -> None:
     assert failed(noise_m=4e-4) == {"noise, times reference", "tile RMS, times reference"}
 
 
+def test_flying_pixels_and_dazzle_raise_an_alarm() -> None:
+    """F14: one pixel in fifty in mid-air, and stripes that sunlight blinds, fail."""
+    rng = np.random.default_rng(5)
+    flying, striped = frames(), frames()
+    for frame in flying:
+        assert frame.depth is not None
+        frame.depth[rng.random(frame.depth.shape) < 0.02] -= 300
+    for frame in striped:
+        assert frame.depth is not None
+        frame.depth[:, ::10] = 0
+    alarms = [
+        {check.name for check in compare(observe(seen, TILE), REFERENCE, DriftLimits()) if not check.ok}
+        for seen in (flying, striped)
+    ]
+    assert "tile RMS, times reference" in alarms[0]
+    assert "fill rate lost" in alarms[1]
+
+
 def test_holes_and_their_trend_fail() -> None:
     """A lower fill rate, and one that falls during the run although its mean is still good."""
     assert "fill rate lost" in failed(holes=0.10)
