@@ -13,7 +13,7 @@ from rasant.errors import SourceTimeout
 from rasant.sensors.base import Source
 from rasant.sensors.structured_light import PatternSequence
 from rasant.synthesis.lit_scene import LitScene, lit_scene
-from rasant.types import Frame, Intrinsics
+from rasant.types import Drops, Frame, Intrinsics
 
 
 @cache
@@ -66,17 +66,17 @@ class Rig:
 
 class RenderedCamera(Source):
     """A camera in front of the scene. `lose`: numbers of frames that it drops; `late`: frames that a picture takes to
-    be seen; `blind`: frames after which it times out; `triggered`: gives one frame for each trigger.
+    be seen; `blind`: frames after which it times out; `triggered`: gives one frame for each trigger; `shots`: captures
+    of a projector that steps by itself.
     """
 
     def __init__(
         self, rig: Rig, *, late: int = 0, blind: int | None = None, triggered: bool = False, serial: str = "",
-        stored: PatternSequence | None = None, lose: tuple[int, ...] = (),
+        shots: np.ndarray | None = None, lose: tuple[int, ...] = (),
     ) -> None:  # fmt: skip
         super().__init__("rendered:")
         self.rig, self.late, self.blind, self.triggered, self.serial = rig, late, blind, triggered, serial
-        self.lose, self.taken, self.pending = lose, 0, 0
-        self.stored = None if stored is None else list(stored.pictures())
+        self.shots, self.lose, self.taken, self.pending = shots, lose, 0, 0
         self.random = np.random.default_rng(0)
 
     @property
@@ -94,12 +94,14 @@ class RenderedCamera(Source):
         self.pending -= self.triggered
         while self.taken in self.lose:
             self.taken += 1
-            self._drops = self._drops + type(self._drops)(device=1)
-        picture = self.rig.shown[max(0, len(self.rig.shown) - 1 - self.late)]
-        if self.stored is not None:
-            picture = self.stored[self.taken % len(self.stored)]
+            self._drops = self._drops + Drops(device=1)
+        if self.shots is None:
+            picture = self.rig.shown[max(0, len(self.rig.shown) - 1 - self.late)]
+            image = scene().capture(picture, self.random)
+        else:
+            image = self.shots[self.taken % len(self.shots)]
         frame = Frame(
-            color=scene().capture(picture, self.random), depth=None, depth_scale=1.0, intrinsics=self.intrinsics,
+            color=image, depth=None, depth_scale=1.0, intrinsics=self.intrinsics,
             index=self.taken, source=self.uri, arrival_ns=time.monotonic_ns(), drops=self._drops, settings="abc",
         )  # fmt: skip
         self.taken += 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lit_rig import RenderedCamera, Rig, calibration, scene, sequence
+from lit_rig import RenderedCamera, Rig, calibration, captures, scene, sequence
 from rasant.calibration_file import write_calibration
 from rasant.errors import ConfigError, DeviceUnavailable, FrameError, SourceError, SourceTimeout
 from rasant.sensors.structured_light import ScannerSource, write_sequence
@@ -61,7 +61,7 @@ def test_a_camera_that_is_one_picture_late_is_found_out() -> None:
 
 def test_a_projector_that_steps_by_itself() -> None:
     """Stored patterns: the frames are the captures; a frame that the camera lost refuses the scan, the next is good."""
-    camera = RenderedCamera(Rig(), stored=PATTERNS)
+    camera = RenderedCamera(Rig(), shots=captures(PATTERNS))
     scanner = ScannerSource(camera, StoredPatterns(), PATTERNS, calibration())
     assert (scanner.read().depth > 0).mean() > 0.9
     camera.lose = (len(PATTERNS) + 4,)
