@@ -22,6 +22,7 @@ from rasant.ops.align import AlignPlan, lens_rays
 from rasant.sensors import open_source
 from rasant.sensors.realsense.device import CameraFeed, Wanted, color_from_depth, lens_of
 from rasant.sensors.realsense.filters import FILTERS, DepthFilters
+from rasant.sensors.realsense.playback import FileFeed
 from rasant.sensors.realsense.source import RealSenseSource
 from rasant.stream import Pump
 from rasant.types import Clock, Drops, Intrinsics
@@ -101,7 +102,7 @@ def test_halves_losses_and_repeats_are_told_apart() -> None:
 ])  # fmt: skip
 def test_depth_is_aligned_through_the_lens(lens: str, coefficients: tuple[float, ...]) -> None:
     """Any lens that the device reports: depth in the colour camera equals the independent numpy warp."""
-    camera = SoftwareCamera((60, 80), lens=lens, coefficients=coefficients, shift_m=0.015, turn=0.01, color_focal=1.2)
+    camera = SoftwareCamera((36, 48), lens=lens, coefficients=coefficients, shift_m=0.015, turn=0.01, color_focal=1.2)
     with warmed(camera.open(), camera) as source:
         camera.expose(1)
         frame = source.read(5)
@@ -112,7 +113,7 @@ def test_depth_is_aligned_through_the_lens(lens: str, coefficients: tuple[float,
         assert pose[0, 3] == pytest.approx(0.015) and pose[0, 2] == pytest.approx(np.sin(0.01))
         color, depth = camera.images(1)
         expected, sure = aligned_depth(
-            depth * np.float64(np.float32(0.001)), lens_rays(depth_lens), pose, camera_of(color_lens), (60, 80), 0.25
+            depth * np.float64(np.float32(0.001)), lens_rays(depth_lens), pose, camera_of(color_lens), (36, 48), 0.25
         )
         assert sure.mean() > 0.9 and frame.depth is not None
         assert ((frame.depth > 0) == (expected > 0))[sure].all()
@@ -160,10 +161,10 @@ def test_the_real_camera_agrees_with_the_numpy_warp(real: rs.composite_frame) ->
     lens, pose = lens_of(color.get_profile()), color_from_depth(depth.get_profile(), color.get_profile())
     plan = AlignPlan(lens_of(depth.get_profile()), lens, pose)
     window = np.zeros((480, 640), np.float32)
-    window[180:260, 240:400] = np.array(depth.get_data())[180:260, 240:400] * np.float32(0.001)
+    window[180:230, 240:340] = np.array(depth.get_data())[180:230, 240:340] * np.float32(0.001)
     found = align_depth(window, plan)
     expected, sure = aligned_depth(window.astype(np.float64), plan.tables()[0], pose, camera_of(lens), (480, 640), 0.25)
-    assert sure.mean() > 0.95 and (expected > 0).sum() > 10_000
+    assert sure.mean() > 0.95 and (expected > 0).sum() > 5000
     assert ((found > 0) == (expected > 0))[sure].all()
     np.testing.assert_allclose(found[sure], expected[sure], rtol=2e-6)
 
@@ -171,11 +172,9 @@ def test_the_real_camera_agrees_with_the_numpy_warp(real: rs.composite_frame) ->
 @pytest.fixture
 def real(captures: Path) -> Iterator[rs.composite_frame]:
     """The frameset of a D435's recording, as librealsense plays it."""
-    pipeline, config = rs.pipeline(), rs.config()
-    config.enable_device_from_file(str(captures / "realsense_bag" / "single_depth_color_640x480.bag"), False)
-    pipeline.start(config).get_device().as_playback().set_real_time(False)
-    yield pipeline.wait_for_frames(5000)
-    pipeline.stop()
+    feed = FileFeed(captures / "realsense_bag" / "single_depth_color_640x480.bag")
+    yield feed.wait(10.0)
+    feed.stop()
 
 
 @pytest.mark.parametrize("name", FILTERS)

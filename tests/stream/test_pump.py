@@ -190,6 +190,18 @@ def test_wrong_parameters_are_refused(wrong: dict[str, object]) -> None:
         Pump(FakeCamera, **wrong)  # type: ignore[arg-type]
 
 
+def test_what_a_file_raises_ends_the_stream() -> None:
+    """A finite source is not started anew, which would give its frames twice: its error comes after them, and stays."""
+    recording = FakeCamera(faults={2: "unplug"})
+    recording.live, recording.calibration = False, "{}"
+    with Pump(lambda: recording, policy="block") as pump:
+        assert [whole(pump.read(5)) for _ in range(2)] == [0, 1] and pump.calibration == "{}"
+        for _ in range(2):
+            with pytest.raises(SourceDisconnected, match="unplugged"):
+                pump.read(5)
+        assert pump.reconnects == 0 and recording.stopped == 1
+
+
 def test_a_hundred_losses_leave_nothing_behind() -> None:
     """Unplugged and plugged in a hundred times: a hundred returns, as many files and threads as before."""
     with Pump(lambda: FakeCamera(period_s=0.0002, faults={2: "unplug"}), policy="block", pauses_s=FAST) as pump:

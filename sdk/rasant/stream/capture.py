@@ -43,6 +43,7 @@ class Opened:
     serial: str
     live: bool
     note: str
+    calibration: str
     intrinsics: Intrinsics
     frame_count: int | None
     drops: Drops
@@ -81,8 +82,8 @@ def serve(opens: Callable[[], Source], frames: Connection, control: Connection) 
     try:
         frames.send(
             Opened(
-                source.uri, source.serial, source.live, source.note, source.intrinsics, source.frame_count,
-                source.stats(),
+                source.uri, source.serial, source.live, source.note, source.calibration, source.intrinsics,
+                source.frame_count, source.stats(),
             )
         )
         while True:

@@ -58,7 +58,8 @@ class ProcessSource(Source):
         child_control.close()
         opened: Opened = self._answer(self._frames, open_s, "opening the source")
         self.uri, self.serial, self.live, self.note = opened.uri, opened.serial, opened.live, opened.note
-        self._intrinsics, self._frame_count, self._drops = opened.intrinsics, opened.frame_count, opened.drops
+        self.calibration, self._frame_count = opened.calibration, opened.frame_count
+        self._intrinsics, self._drops = opened.intrinsics, opened.drops
 
     @property
     def intrinsics(self) -> Intrinsics:

@@ -7,8 +7,8 @@ The queue is bounded; what happens when it is full is the policy:
     drop_oldest  the newest `capacity` frames; the oldest is dropped
     block        the capture waits; nothing is dropped here (a camera then loses frames itself, and counts them)
 
-A source that is lost is closed and opened again, after 0.5 s, then 1, 2, 4 and every 8 s. It must come back with the
-serial number it had: another camera has another calibration.
+A camera that is lost is closed and opened again, after 0.5 s, then 1, 2, 4 and every 8 s. It must come back with the
+serial number it had: another camera has another calibration. What a file raises ends the stream.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LEAVE_S = 2.0  # how long close() waits for a driver that is stuck, before it le
 class Pump(Source):
     """Reads the source that `opens` gives, in a thread, with a bounded queue. Is itself a source for one reader.
 
-    opens: called at once, and again when the source is lost. first: the source of the first call, already open.
+    opens: called at once, and again when a camera is lost. first: the source of the first call, already open.
     policy: one of POLICIES. capacity: frames in the queue; "latest" holds one whatever it says.
     pauses_s: before the first attempt to open again, and the longest.
     stall_s: a camera that streams by itself (`frame.period_ns`) and is silent for so long is taken for lost. One that
@@ -53,7 +53,7 @@ class Pump(Source):
 
     read() raises SourceDisconnected, or WrongDevice, where the time ran out while the source was away; its message
     carries what happened. The source is still being tried: read again. Anything but a FrameError, a timeout and the end
-    that a source raises means that it is lost.
+    that a camera raises means that it is lost.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class Pump(Source):
             raise ConfigError(f"capacity must be at least 1 frame, got {capacity}")
         self._source = opens() if first is None else first
         super().__init__(self._source.uri, skip_damaged=skip_damaged)
-        self.live = self._source.live
-        self.serial, self.note = self._source.serial, self._source.note
+        self.live, self.serial = self._source.live, self._source.serial
+        self.calibration, self.note = self._source.calibration, self._source.note
         self.reconnects = 0
         self._opens, self._policy, self._pauses_s, self._stall_s = opens, policy, pauses_s, stall_s
         self._capacity = 1 if policy == "latest" else capacity
@@ -106,7 +106,7 @@ class Pump(Source):
                 raise self._absence(timeout_s)
             self._check_open()
             if not self._queue:
-                raise EndOfStream(f"{self.uri}: all frames have been read")
+                raise self._failure or EndOfStream(f"{self.uri}: all frames have been read")
             item = self._queue.popleft()
             self._changed.notify_all()
             index, self._index = self._index, self._index + 1
@@ -173,6 +173,8 @@ class Pump(Source):
                     return
                 except Exception as error:  # drivers raise what they like
                     self._lost(error)
+                    if not self.live:
+                        return
                     self._reopen()
         finally:
             self._source.close()

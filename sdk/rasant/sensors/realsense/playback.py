@@ -37,12 +37,14 @@ class FileFeed:
         self._pipeline, config = self._rs.pipeline(), self._rs.config()
         try:
             config.enable_device_from_file(str(path), repeat_playback=False)
+            # before it starts: it starts in real time, in which the first frame may be lost
+            resolved = config.resolve(self._rs.pipeline_wrapper(self._pipeline))
+            resolved.get_device().as_playback().set_real_time(False)
             self._profile = self._pipeline.start(config)
         except RuntimeError as error:
             raise SourceError(f"{path} cannot be played: {error}; it may be cut short") from error
         self._device = self._profile.get_device()
         self._playback = self._device.as_playback()
-        self._playback.set_real_time(False)
         self.serial = info_of(self._rs, self._device, "serial_number")
         streams = {profile.stream_type().name: profile for profile in self._profile.get_streams()}
         if "depth" not in streams:

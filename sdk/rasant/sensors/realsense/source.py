@@ -39,6 +39,7 @@ __all__ = ["ALIGNMENTS", "RealSenseSource"]
 ALIGNMENTS = ("color", "depth")
 SHARED = {"align": "color", "filters": "", "calibration": ""}
 RECORDINGS = (".bag", ".db3")
+FIRST_TRIGGERED_MODE = 2  # of depth.inter_cam_sync_mode: slave, full slave, external trigger
 SAME_M, SAME_ROTATION = 1e-6, 1e-6  # two streams nearer to each other than this are one camera
 Pixels = npt.NDArray[Any]
 
@@ -80,6 +81,9 @@ class RealSenseSource(LiveSource):
             self._calibration_id = calibration.id
             self.calibration = calibration.model_dump_json(exclude_none=True)
         self._settings = self._hash()
+        slave = feed.options().get("depth.inter_cam_sync_mode")
+        triggered = slave is not None and float(slave.value) >= FIRST_TRIGGERED_MODE
+        self._period_ns = None if triggered else round(1e9 / feed.depth.fps())
         self._counter = DeviceCounter(32)
         self._last_color = -1
         self._without_color = self._without_depth = 0  # framesets since the last whole one
@@ -173,7 +177,7 @@ class RealSenseSource(LiveSource):
             color=pixels, depth=counts, depth_scale=scale, intrinsics=self._geometry.camera, index=-1, source=self.uri,
             arrival_ns=arrival_ns, device_time_ns=_nanoseconds(depth), clock=clock, name=str(depth.get_frame_number()),
             serial=self.serial, recorded=not self.live, skew_ns=_skew(color, depth) if color else None,
-            period_ns=round(1e9 / self._feed.depth.fps()), settings=self._settings, calibration_id=self._calibration_id,
+            period_ns=self._period_ns, settings=self._settings, calibration_id=self._calibration_id,
         )  # fmt: skip
 
     def _whole(self, depth: Any, color: Any) -> bool:
