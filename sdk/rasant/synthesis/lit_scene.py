@@ -71,7 +71,7 @@ class LitScene:
 
 
 def lit_scene(scale: int = 1) -> LitScene:
-    """A leaning plate half a metre away with a dent of 4 mm, a bump of 1.5 mm and a step of 3 mm.
+    """A leaning plate half a metre away with a bulge of 4 mm, a pit of 1.5 mm and a block 3 mm high.
 
     The projector stands 16 cm to the right of the camera, turned 18 degrees towards it. scale: the camera's pixels
     are so many times larger.
@@ -100,7 +100,7 @@ def _coarser(camera: Intrinsics, scale: int) -> Intrinsics:
 
 def _plate(x: Floats, y: Floats) -> Floats:
     """Depth of the surface above a point of the table, metres."""
-    dent = 0.004 * np.exp(-((x - 0.05) ** 2 + (y - 0.03) ** 2) / (2 * 0.012**2))
-    bump = 0.0015 * np.exp(-((x + 0.08) ** 2 + (y + 0.05) ** 2) / (2 * 0.006**2))
-    step = 0.003 * ((np.abs(x + 0.02) < 0.02) & (np.abs(y - 0.08) < 0.015))
-    return np.asarray(0.5 + 0.05 * x - 0.03 * y - dent + bump - step)
+    bulge = 0.004 * np.exp(-((x - 0.05) ** 2 + (y - 0.03) ** 2) / (2 * 0.012**2))
+    pit = 0.0015 * np.exp(-((x + 0.08) ** 2 + (y + 0.05) ** 2) / (2 * 0.006**2))
+    block = 0.003 * ((np.abs(x + 0.02) < 0.02) & (np.abs(y - 0.08) < 0.015))
+    return np.asarray(0.5 + 0.05 * x - 0.03 * y - bulge + pit - block)
