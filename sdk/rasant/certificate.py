@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rasant.engines import Engine
+from rasant.entropy_gate import COLOR_HEAD, FUSED_HEAD, EntropyGate
 from rasant.errors import CertificateError
 from rasant.ops.score import score_map
 from rasant.preprocess import Preprocessor
@@ -65,6 +66,7 @@ def measure_agreement(bundle: Bundle, engine: Engine, *, frames: int | None = No
     count = len(golden["logits"]) if frames is None else min(frames, len(golden["logits"]))
     raw = manifest.tiles is None and manifest.parity.frames is not None
     preprocess = Preprocessor(manifest.preprocess.to_params()) if raw else None
+    gate = None if manifest.gate is None else manifest.gate.to_params()
     inputs, maps, scores, floats, flips = [0.0], [], [], [], 0
     for index in range(count):
         for name, array in engine.inputs.items():
@@ -73,15 +75,18 @@ def measure_agreement(bundle: Bundle, engine: Engine, *, frames: int | None = No
             preprocess(_frame(bundle, golden, index), engine.inputs.get("color"), engine.inputs.get("depth"))
             inputs += [_largest(engine.inputs[name][0] - golden[name][index]) for name in engine.inputs]
         engine.infer()
-        kernel = manifest.postprocess.kernel
-        found, score = _answer(engine.outputs["logits"][0], kernel)
-        wanted, golden_score = _answer(golden["logits"][index], kernel)
-        maps.append(np.abs(found - wanted))
-        scores.append(abs(score - golden_score))
-        if "float.logits" in golden:
-            floats.append(_largest(found - _answer(golden["float.logits"][index], kernel)[0]))
-        threshold = manifest.decision.threshold
-        flips += threshold is not None and (score >= threshold) != (golden_score >= threshold)
+        kernel, threshold = manifest.postprocess.kernel, manifest.decision.threshold
+        answers = {name: array[0] for name, array in engine.outputs.items()}
+        goldens = {name: golden[name][index] for name in answers}
+        for head in (FUSED_HEAD,) if gate is None else (FUSED_HEAD, COLOR_HEAD):
+            found, score = _answer(answers[head], kernel)
+            wanted, golden_score = _answer(goldens[head], kernel)
+            maps.append(np.abs(found - wanted))
+            scores.append(abs(score - golden_score))
+            if head == FUSED_HEAD and "float.logits" in golden:
+                floats.append(_largest(found - _answer(golden["float.logits"][index], kernel)[0]))
+        decided, golden_score = (_answer(one[_head(one, gate)], kernel)[1] for one in (answers, goldens))
+        flips += threshold is not None and (decided >= threshold) != (golden_score >= threshold)
     return Agreement(
         frames=count, input_max=max(inputs) if raw else None, map_max=max(map(_largest, maps)),
         map_mean=float(np.mean([np.nan_to_num(one, nan=1.0).mean() for one in maps])), score_max=_largest(scores),
@@ -134,6 +139,11 @@ def find_certificate(bundle: Bundle, engine: Engine) -> Certificate | None:
         one for one in bundle.manifest.certificates if one.engine == engine.info.name and one.device == kind
     ]
     return max(mine, key=lambda one: one.created, default=None)
+
+
+def _head(outputs: Golden, gate: EntropyGate | None) -> str:
+    """Which of one frame's outputs decides."""
+    return FUSED_HEAD if gate is None or gate.opens(outputs["pooled"][None])[0] else COLOR_HEAD
 
 
 def _answer(logits: npt.NDArray[np.float32], kernel: int) -> tuple[npt.NDArray[np.float32], float]:

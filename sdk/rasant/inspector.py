@@ -234,8 +234,9 @@ class Inspector:
     def _score(self, frame: Frame, trace: _Trace, engine: Engine, prepared: Prepared) -> None:
         s = self.settings
         raw, pooled = np.empty(s.preprocess.size, np.float32), np.empty(s.preprocess.size, np.float32)
+        logits = engine.outputs["logits"] if s.gate is None else s.gate.logits(engine.outputs)
         result = trace.result = score_map(
-            engine.outputs["logits"][0], kernel=s.kernel, ignore=self._ignored(prepared), out_raw=raw,
+            logits[0], kernel=s.kernel, ignore=self._ignored(prepared), out_raw=raw,
             out_pooled=pooled, threads=self._threads,
         )
         if result.nonfinite > 0 or not np.isfinite(result.score):

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from rasant.entropy_gate import EntropyGate
 from rasant.errors import ConfigError, FrameError, ThresholdError
 from rasant.preprocess import MODALITIES, PreprocessParams
 from rasant.tiles import TileParams, lay_tiles
@@ -34,6 +35,7 @@ class Settings:
     ignore: (h, w) bool at network resolution, True = never scored, or None.
     levels: reconstruction residual of each modality on good parts, (mean, std).
     patch: a place whose look is known, or None.
+    gate: which of the network's two heads counts, or None where it has one.
     tiles: how a network that is smaller than `preprocess.size` is run over the prepared image, or None.
     """
 
@@ -49,6 +51,7 @@ class Settings:
     max_regions: int = 64
     tiles: TileParams | None = None
     patch: Patch | None = None
+    gate: EntropyGate | None = None
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -97,6 +100,7 @@ def resolve(bundle: Bundle, station: Station, *, require_threshold: bool = True)
         levels=_levels(m.attribution),
         tiles=tiles,
         patch=_patch(station, frame_size),
+        gate=None if m.gate is None else m.gate.to_params(),
     )
 
 

@@ -27,7 +27,8 @@ class Method(Protocol):
     `losses(outputs, batch, recipe)` gives scalar tensors, the one to minimise under "total"; mean over samples, so that
     processes with equal shares average to the gradient of the whole batch.
     `export_module(model)` gives a network whose `forward` takes the modalities in use, in the order color, depth, and
-    returns `logits` (1, 2, h, w) and `residual` (1, M, h, w), one channel for each modality in use.
+    returns `logits` (1, 2, h, w) and `residual` (1, M, h, w), one channel for each modality in use. It may name other
+    outputs in a tuple `outputs`, and have a `gate` (`rasant.bundle.gate_schema.Gate`) for the manifest.
     `Synthesiser(parts, recipe, seed)` makes the sample of an index; it is called from several threads at once.
     """
 

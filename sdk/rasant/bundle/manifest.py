@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from rasant.bundle.conversion_schema import Certificate, GoldenFrames, Quantisation
+from rasant.bundle.gate_schema import Gate
 from rasant.bundle.preprocess_schema import Preprocess, Tiles
 from rasant.bundle.schema import FileName, Name, Ratio, Sha256, Strict, Text, sorted_keys
 from rasant.errors import ManifestError, ThresholdError
@@ -41,6 +42,7 @@ __all__ = [
     "Exposure",
     "FalseRejectBound",
     "FileEntry",
+    "Gate",
     "GoldenFrames",
     "GraphSpec",
     "Level",
@@ -231,6 +233,7 @@ class Manifest(Strict):
     files: Annotated[dict[FileName, FileEntry], AfterValidator(sorted_keys), Field(max_length=64)]
     preprocess: Preprocess
     tiles: Tiles | None = None
+    gate: Gate | None = None
     postprocess: Postprocess = Postprocess()
     decision: Decision = Decision()
     validity: Validity = Validity()
@@ -298,8 +301,14 @@ def _check_detector(manifest: Manifest) -> None:
             f"{expected_in}, got {found_in}"
         )
     found_out = {spec.name: spec.shape for spec in manifest.detector.outputs}
-    allowed = {"logits": (batch, 2, rows, cols), "residual": (batch, len(channels), rows, cols)}
-    if "logits" not in found_out or any(allowed.get(name) != shape for name, shape in found_out.items()):
+    allowed: dict[str, tuple[int, ...]] = {"logits": (batch, 2, rows, cols)}
+    if manifest.gate is not None:
+        if manifest.tiles is not None or len(channels) < 2:
+            raise ValueError("gate: it decides between two heads over a whole image of both modalities, without tiles")
+        allowed |= {"logits_color": allowed["logits"], "pooled": (batch, 2 * manifest.gate.color_features)}
+    needed = set(allowed)
+    allowed["residual"] = (batch, len(channels), rows, cols)
+    if not needed <= set(found_out) or any(allowed.get(name) != shape for name, shape in found_out.items()):
         raise ValueError(f"graphs.detector.outputs: expected {allowed} (residual is optional), got {found_out}")
 
 

@@ -17,6 +17,7 @@ from rasant.bundle.manifest import (
     Attribution,
     Camera,
     Exposure,
+    Gate,
     Level,
     Parity,
     Postprocess,
@@ -65,6 +66,9 @@ def export_run(
     network = load_method(record.recipe.method).export_module(model).eval()
     parts = _good_parts(record, data, trained_on)
     inputs = _inputs(record, parts)
+    gate = getattr(network, "gate", None)
+    if gate is not None and tile_overlap is not None:
+        raise ConfigError("a gate decides over whole images: leave --tile-overlap out, or train with the gate open")
     tiles = _tiles(record.recipe, tile_overlap)
     shapes = {name: (1, *stack.shape[1:]) for name, stack in _centre(inputs, tiles).items()}
     exported = to_onnx(network, {name: torch.zeros(shape) for name, shape in shapes.items()}, profile=profile,
@@ -75,7 +79,7 @@ def export_run(
     with OnnxRuntimeEngine(exported.model, threads=1) as engine:
         compare(engine, noise)
         parity = compare(engine, golden)
-    manifest = _manifest(record, exported, progress.step, licence, tiles).model_copy(update={
+    manifest = _manifest(record, exported, progress.step, licence, tiles, gate).model_copy(update={
         "attribution": attribution_levels(network, record, inputs, parts),
         "parity": Parity(golden=GOLDEN, frames=golden_camera(frames[0]), records=(parity,)),
     })
@@ -124,7 +128,7 @@ def _centre(stacks: dict[str, Any], tiles: Tiles | None) -> dict[str, Any]:
 
 
 def _manifest(
-    record: RunRecord, exported: OnnxExport, steps: int, licence: str, tiles: Tiles | None
+    record: RunRecord, exported: OnnxExport, steps: int, licence: str, tiles: Tiles | None, gate: Gate | None
 ) -> Manifest:
     recipe = record.recipe
     return Manifest(
@@ -137,6 +141,7 @@ def _manifest(
         files=list_files({GRAPH: exported.model}),  # the writer completes it
         preprocess=Preprocess.from_params(recipe.preprocess),
         tiles=tiles,
+        gate=gate,
         postprocess=Postprocess(
             kernel=recipe.postprocess.kernel, pixel_map=recipe.postprocess.pixel_map,
             mask_to_foreground=recipe.postprocess.mask_to_foreground,

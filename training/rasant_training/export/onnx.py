@@ -16,9 +16,9 @@ import torch
 
 from rasant.errors import ConfigError, ModelError
 
-__all__ = ["PROFILES", "OnnxExport", "Profile", "to_onnx"]
+__all__ = ["PROFILES", "OnnxExport", "Profile", "output_names", "to_onnx"]
 
-OUTPUTS = ("logits", "residual")
+OUTPUTS = ("logits", "residual")  # of a network that names no others
 # torch names each torchvision operator that it does not find; a failed conversion to opset 17 is told by the result.
 LOGGERS = {"torch.onnx": logging.ERROR, "onnxscript": logging.CRITICAL}
 
@@ -52,7 +52,8 @@ class OnnxExport:
 def to_onnx(
     network: torch.nn.Module, inputs: Mapping[str, torch.Tensor], *, profile: str = "modern", opset: int | None = None
 ) -> OnnxExport:
-    """Export `network`, whose forward takes `inputs` in their order and returns (logits, residual).
+    """Export `network`, whose forward takes `inputs` in their order and returns (logits, residual), or what
+    its `outputs` names.
 
     inputs: name -> (1, C, h, w) float32 example, which fixes the shapes. opset 17 is converted down by onnx; where that
     fails, torch's older exporter is used and the answer says so. Raises ConfigError for an unknown profile or opset.
@@ -72,6 +73,12 @@ def to_onnx(
     onnx.checker.check_model(model, full_check=True)
     content = model.SerializeToString(deterministic=True)
     return OnnxExport(content, opset, model.ir_version, exporter)
+
+
+def output_names(network: torch.nn.Module) -> tuple[str, ...]:
+    """Names of what the export form of a method returns, in order."""
+    names: tuple[str, ...] = getattr(network, "outputs", OUTPUTS)
+    return names
 
 
 @contextmanager
@@ -99,7 +106,7 @@ def _dynamo(network: torch.nn.Module, inputs: Mapping[str, torch.Tensor], opset:
     """The graph from torch.export; None when it could not be brought down to `opset`."""
     with _quiet():
         program = torch.onnx.export(
-            network, tuple(inputs.values()), input_names=list(inputs), output_names=list(OUTPUTS),
+            network, tuple(inputs.values()), input_names=list(inputs), output_names=list(output_names(network)),
             opset_version=opset, dynamo=True, external_data=False, verbose=False,
         )
     assert program is not None
@@ -114,7 +121,7 @@ def _legacy(network: torch.nn.Module, inputs: Mapping[str, torch.Tensor], opset:
     with _quiet():
         torch.onnx.export(
             network, tuple(inputs.values()), buffer, input_names=list(inputs),  # type: ignore[arg-type]
-            output_names=list(OUTPUTS), opset_version=opset, dynamo=False, do_constant_folding=True,
+            output_names=list(output_names(network)), opset_version=opset, dynamo=False, do_constant_folding=True,
         )
     return onnx.load_model_from_string(buffer.getvalue())
 

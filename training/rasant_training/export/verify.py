@@ -13,6 +13,7 @@ import torch
 from rasant.bundle.manifest import ParityRecord
 from rasant.engines.base import Engine
 from rasant.errors import ModelError
+from rasant_training.export.onnx import output_names
 
 __all__ = ["TOLERANCE", "Golden", "compare", "make_golden", "random_inputs"]
 
@@ -23,7 +24,7 @@ Arrays = dict[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Golden:
-    """Inputs (F, C, h, w) by name and torch's own outputs: logits (F, 2, h, w), residual (F, M, h, w)."""
+    """Inputs (F, C, h, w) by name and torch's own outputs, e.g. logits (F, 2, h, w), residual (F, M, h, w)."""
 
     inputs: Arrays
     outputs: Arrays
@@ -49,12 +50,12 @@ def random_inputs(shapes: Mapping[str, tuple[int, ...]], count: int, seed: int) 
 def make_golden(network: torch.nn.Module, inputs: Arrays) -> Golden:
     """Run the export form of a network in float32 on each frame, one by one."""
     network = network.eval().float()
-    logits, residual = [], []
+    outputs: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in output_names(network)}
     for frame in zip(*inputs.values(), strict=True):
-        one, two = network(*(torch.from_numpy(image[None]) for image in frame))
-        logits.append(one[0].numpy())
-        residual.append(two[0].numpy())
-    return Golden(inputs, {"logits": np.stack(logits), "residual": np.stack(residual)})
+        results = network(*(torch.from_numpy(image[None]) for image in frame))
+        for found, result in zip(outputs.values(), results, strict=True):
+            found.append(result[0].numpy())
+    return Golden(inputs, {name: np.stack(found) for name, found in outputs.items()})
 
 
 def compare(engine: Engine, golden: Golden) -> ParityRecord:

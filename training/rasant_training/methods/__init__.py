@@ -7,4 +7,7 @@ __all__ = ["METHODS"]
 
 METHODS: dict[str, str] = {
     "das3d": "rasant_training.methods.das3d",
+    "dbrn": "rasant_training.methods.dbrn",
+    "draem": "rasant_training.methods.draem",
+    "easynet": "rasant_training.methods.easynet",
 }

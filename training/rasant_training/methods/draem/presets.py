@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Presets of DRAEM: `paper` as published, `edge` shaped for small machines. What differs and why: README.md."""
+
+from __future__ import annotations
+
+from rasant.preprocess import PreprocessParams
+from rasant_training.data.noise_defects import NoiseRecipe
+from rasant_training.methods.draem.recipe import DraemLoss, DraemNetwork, DraemRecipe
+from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, PostprocessRecipe, Recipe
+
+__all__ = ["PRESETS"]
+
+EDGE = Recipe(
+    method="draem",
+    preset="edge",
+    modalities="rgb",
+    settings=DraemRecipe(
+        network=DraemNetwork(
+            form="edge",
+            stem=2,
+            width=24,
+            multipliers=(1, 2, 4, 4, 4),
+            discriminator_width=24,
+            discriminator_multipliers=(1, 2, 4, 4, 4),
+        ),
+        synthesis=NoiseRecipe(lattice=(2, 5), threshold=(0.3, 0.6), depth="picture", tint_share=0.5),
+        loss=DraemLoss(focal=20.0),  # unweighted, the discriminator hardly learns in a short training
+    ),
+    preprocess=PreprocessParams(
+        background="plane_ransac",
+        inlier_m=0.002,
+        foreground_m=0.001,
+        fill_passes=4,
+        close_iterations=3,
+        depth_rule="height_range",
+    ),
+    data=DataRecipe(crop=128, batch=8, whole_share=0.45),
+    optimizer=OptimizerRecipe(kind="adamw", learning_rate=2e-3, weight_decay=1e-4, schedule="cosine"),
+    loop=LoopRecipe(steps=3600, ema=0.998, precision="bf16-mixed"),
+    postprocess=PostprocessRecipe(kernel=5),
+)
+
+PAPER = Recipe(
+    method="draem",
+    preset="paper",
+    modalities="rgb",
+    settings=DraemRecipe(
+        synthesis=NoiseRecipe(
+            rotation_deg=90.0, rotation_share=0.3, gain=0.0, where="everywhere", depth="picture"
+        ),
+    ),
+    preprocess=PreprocessParams(background="none", channel_order="bgr", depth_rule="percentile",
+                                depth_low=0.5, depth_high=99.5),
+    data=DataRecipe(crop=256, batch=8),
+    optimizer=OptimizerRecipe(kind="adam", learning_rate=1e-4, weight_decay=0.0, schedule="milestones",
+                              warmup_steps=0, milestones=(0.8, 0.9), milestone_factor=0.2, clip_norm=0.0),
+    loop=LoopRecipe(steps=21_000, ema=0.0, precision="32-true"),  # 700 epochs of some 240 images
+)
+
+PRESETS: dict[str, Recipe] = {preset.preset: preset for preset in (EDGE, PAPER)}

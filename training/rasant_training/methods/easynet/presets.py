@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Presets of EasyNet: `paper` as published and released, `edge` shaped for small machines. Why: README.md."""
+
+from __future__ import annotations
+
+from rasant.preprocess import PreprocessParams
+from rasant_training.data.noise_defects import NoiseRecipe
+from rasant_training.methods.easynet.recipe import EasynetLoss, EasynetNetwork, EasynetRecipe
+from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, PostprocessRecipe, Recipe
+
+__all__ = ["PRESETS"]
+
+EDGE = Recipe(
+    method="easynet",
+    preset="edge",
+    settings=EasynetRecipe(
+        network=EasynetNetwork(form="edge", stem=2, width=24, multipliers=(1, 2, 4, 4, 4), hidden=64),
+        synthesis=NoiseRecipe(lattice=(2, 5), threshold=(0.3, 0.6), tint_share=0.5),
+        loss=EasynetLoss(focal=20.0),  # unweighted, the heads hardly learn in a short training
+    ),
+    preprocess=PreprocessParams(
+        background="plane_ransac",
+        inlier_m=0.002,
+        foreground_m=0.001,  # the published 5 mm would erase much of a low part
+        fill_passes=4,
+        close_iterations=3,
+        depth_rule="height_range",
+    ),
+    data=DataRecipe(crop=128, batch=8, whole_share=0.45),
+    optimizer=OptimizerRecipe(kind="adamw", learning_rate=2e-3, weight_decay=1e-4, schedule="cosine"),
+    loop=LoopRecipe(steps=3600, ema=0.998, precision="bf16-mixed"),
+    postprocess=PostprocessRecipe(kernel=5),
+)
+
+PAPER = Recipe(
+    method="easynet",
+    preset="paper",
+    settings=EasynetRecipe(synthesis=NoiseRecipe(rotation_share=0.0, gain=0.0)),
+    preprocess=PreprocessParams(
+        background="plane_ransac", inlier_m=0.004, foreground_m=0.005, channel_order="bgr",
+        depth_rule="easynet_foreground",
+    ),
+    data=DataRecipe(crop=256, batch=8),
+    optimizer=OptimizerRecipe(
+        kind="adam", learning_rate=2e-4, weight_decay=0.0, schedule="milestones", warmup_steps=0,
+        milestones=(0.8, 0.9), milestone_factor=0.2, clip_norm=0.0,
+    ),
+    loop=LoopRecipe(steps=27_000, ema=0.0, precision="32-true"),  # 800 epochs of some 270 images
+)
+
+PRESETS: dict[str, Recipe] = {preset.preset: preset for preset in (EDGE, PAPER)}
