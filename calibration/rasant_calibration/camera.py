@@ -89,10 +89,6 @@ class _Solved:
     poses: tuple[Points, ...]
     residuals: tuple[Points, ...]
 
-    @property
-    def rms(self) -> float:
-        return rms_of(self.residuals)
-
 
 def calibrate_camera(
     views: Sequence[View], board: Board, size: tuple[int, int], *, model: str = "auto", reject: bool = True
@@ -121,9 +117,10 @@ def calibrate_camera(
     solved = _solve(used, board, size, model)
     coverage, spread = _coverage(used, size), _spread(solved, used, board, model)
     fit = Fit(
-        rms_px=solved.rms, views=len(used), views_rejected=len(rejected), corners=sum(len(view.ids) for view in used),
-        corners_rejected=lost, coverage=float((coverage > 0).mean()), focal_std_px=_pair(spread[:2]),
-        center_std_px=_pair(spread[2:]), view_rms_px=tuple(rms_of([part]) for part in solved.residuals),
+        rms_px=rms_of(solved.residuals), views=len(used), views_rejected=len(rejected), corners_rejected=lost,
+        corners=sum(len(view.ids) for view in used), coverage=float((coverage > 0).mean()),
+        focal_std_px=_pair(spread[:2]), center_std_px=_pair(spread[2:]),
+        view_rms_px=tuple(rms_of([part]) for part in solved.residuals),
     )  # fmt: skip
     skipped = tuple(view.name for view in views if not view.usable)
     return CameraFit(
@@ -181,8 +178,7 @@ def rms_of(residuals: Sequence[Points]) -> float:
 def _solve(views: Sequence[View], board: Board, size: tuple[int, int], model: str) -> _Solved:
     there = [board.points[view.ids].astype(np.float32) for view in views]
     here = [view.pixels.astype(np.float32) for view in views]
-    start = np.array([[max(size), 0.0, size[1] / 2], [0.0, max(size), size[0] / 2], [0.0, 0.0, 1.0]])
-    found = cv2.calibrateCameraExtended(there, here, size[::-1], start, np.zeros(5), flags=MODELS[model])
+    found = cv2.calibrateCameraExtended(there, here, size[::-1], np.eye(3), np.zeros(5), flags=MODELS[model])
     matrix, distortion = np.asarray(found[1], np.float64), np.asarray(found[2], np.float64).ravel()
     poses = tuple(_pose(turn, shift) for turn, shift in zip(found[3], found[4], strict=True))
     residuals = tuple(
