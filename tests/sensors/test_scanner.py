@@ -14,7 +14,7 @@ from lit_rig import RenderedCamera, Rig, calibration, captures, scene, sequence
 from rasant.calibration_file import write_calibration
 from rasant.errors import ConfigError, DeviceUnavailable, FrameError, SourceError, SourceTimeout
 from rasant.sensors.structured_light import ScannerSource, write_sequence
-from rasant.sensors.structured_light.projector import StoredPatterns, WindowProjector
+from rasant.sensors.structured_light.projector import StoredPatterns, WindowProjector, probe
 from rasant.sensors.uri import open_source
 
 PATTERNS = sequence(stripe=4, steps=3)
@@ -137,3 +137,16 @@ def test_the_window_gets_the_picture_as_it_is(monkeypatch: pytest.MonkeyPatch) -
     fake.Tk = no_desktop
     with pytest.raises(DeviceUnavailable, match="desktop"):
         WindowProjector(8, 4)
+
+
+def test_what_a_window_would_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`rasant cameras` names the missing desktop or module, and the way without."""
+    fake = types.ModuleType("tkinter")
+    fake.TkVersion = 8.6
+    monkeypatch.setitem(sys.modules, "tkinter", fake)
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert probe().needs == "" and probe().library == "tkinter 8.6"
+    monkeypatch.delenv("DISPLAY")
+    assert "DISPLAY" in probe().needs and "stored" in probe().needs
+    monkeypatch.setitem(sys.modules, "tkinter", None)
+    assert "python3-tk" in probe().needs

@@ -34,6 +34,7 @@ SCHEMES: dict[str, str] = {
 CAMERAS: dict[str, str] = {
     "realsense": "rasant.sensors.realsense:probe",
     "genicam": "rasant.sensors.genicam:probe",
+    "scanner": "rasant.sensors.structured_light.projector:probe",
 }
 """Scheme of live cameras -> function `probe() -> Probe`: what is connected, or what is missing to know."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, Protocol
 
@@ -10,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rasant.errors import ConfigError, DeviceUnavailable
+from rasant.sensors.live import Probe
 
-__all__ = ["Projector", "StoredPatterns", "WindowProjector"]
+__all__ = ["Projector", "StoredPatterns", "WindowProjector", "probe"]
 
 ByteImage = npt.NDArray[np.uint8]
 _PLACE = re.compile(r"\+(\d{1,5})\+(\d{1,5})")
@@ -84,3 +86,14 @@ class WindowProjector:
     def close(self) -> None:
         """Close the window."""
         self._root.destroy()
+
+
+def probe() -> Probe:
+    """What a projector window would need here. A scanner is put together of other devices: none is listed."""
+    try:
+        import tkinter
+    except ImportError:
+        return Probe("scanner", "", "python3-tk for a projector window, or projector=stored")
+    has_desktop = bool(os.environ.get("DISPLAY"))
+    needs = "" if has_desktop else "a desktop for a projector window (DISPLAY is not set), or projector=stored"
+    return Probe("scanner", f"tkinter {tkinter.TkVersion}", needs)
