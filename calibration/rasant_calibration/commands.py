@@ -14,6 +14,7 @@ import rasant
 from rasant_calibration.bind_command import bind
 from rasant_calibration.board_command import board
 from rasant_calibration.fp16_command import fp16
+from rasant_calibration.gate_command import gate
 from rasant_calibration.geometry_command import camera, projector, rgbd
 from rasant_calibration.good_parts import GoodParts, score_good_parts
 from rasant_calibration.int8_command import int8
@@ -25,6 +26,7 @@ __all__ = ["calibrate", "decide", "threshold"]
 calibrate = typer.Typer(no_args_is_help=True, add_completion=False)
 calibrate.command()(fp16)
 calibrate.command()(int8)
+calibrate.command()(gate)
 for step in (board, camera, rgbd, projector, depth, check, bind):
     calibrate.command()(step)
 

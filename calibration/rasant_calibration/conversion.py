@@ -16,7 +16,7 @@ import rasant
 from rasant_calibration.effect import Effect, Inputs, Probe, probes, spoil
 from rasant_calibration.good_parts import hash_pixels
 
-__all__ = ["Evidence", "convert_bundle", "effect_columns", "gather_evidence"]
+__all__ = ["Evidence", "convert_bundle", "effect_columns", "gather_evidence", "prepare_inputs"]
 
 
 DEFECTS = 2  # synthetic ones on each good part that sets ranges
@@ -49,7 +49,7 @@ def gather_evidence(bundle: rasant.Bundle, frames: Sequence[rasant.Frame], seed:
     digest = hashlib.sha256()
     for frame in frames:
         hash_pixels(digest, frame)
-    prepared = [_prepare(bundle, frame) for frame in frames]
+    prepared = [prepare_inputs(bundle, frame) for frame in frames]
     on = probes(bundle.graph(), prepared[1::2], bundle.manifest.postprocess.kernel, seed)
     good = prepared[::2]
     spoiled = [spoil(*part, seed + 1 + turn, index) for index, part in enumerate(good) for turn in range(DEFECTS)]
@@ -86,7 +86,8 @@ def effect_columns(found: Effect) -> str:
     return f"{found.score_mean:>21.3g} {found.score_max:>9.3g} {found.map_rms:>9.3g}"
 
 
-def _prepare(bundle: rasant.Bundle, frame: rasant.Frame) -> tuple[Inputs, npt.NDArray[np.bool_]]:
+def prepare_inputs(bundle: rasant.Bundle, frame: rasant.Frame) -> tuple[Inputs, npt.NDArray[np.bool_]]:
+    """Network inputs of one frame as the bundle prepares them, and the foreground (h, w)."""
     found = rasant.Preprocessor(bundle.manifest.preprocess.to_params())(frame)
     named = {"color": found.color_input, "depth": found.depth_input}
     return {name: array for name, array in named.items() if array is not None}, found.foreground

@@ -98,6 +98,26 @@ def test_the_gate_decides_on_the_host(tmp_path: Path, data: Path, bundles: dict[
     assert np.array_equal(maps["entropy", 8.0], maps["off", 0.0])
 
 
+def test_alpha_is_chosen_from_good_parts_and_drawn_defects(
+    tmp_path: Path, data: Path, bundles: dict[str, Path]
+) -> None:
+    """`rasant calibrate gate` stores alpha with its evidence, and takes the old threshold away; others are refused."""
+    decided, gated = tmp_path / "decided.rasant", tmp_path / "gated.rasant"
+    good = f"dataset:{data}?split=validation"
+    run("calibrate", "threshold", bundles["easynet"], good, "-o", decided, "--engine", "onnxruntime", "--json")
+    found = run("calibrate", "gate", decided, good, "-o", gated, "--json")
+    manifest = read_bundle(gated).manifest
+    assert manifest.gate is not None
+    assert (manifest.gate.mode, manifest.gate.alpha) == ("entropy", found["alpha"])
+    assert (found["good"], found["defective"]) == (4, 8)
+    assert "8 synthetic defects" in manifest.gate.rule
+    assert found["auroc"] >= max(found["auroc_open"], found["auroc_closed"])
+    assert manifest.decision.threshold is None
+    refused = CliRunner().invoke(app, ["calibrate", "gate", str(bundles["draem"]), good, "-o", str(gated)])
+    assert refused.exit_code == 2
+    assert "has no gate" in refused.output
+
+
 @pytest.mark.captures
 def test_real_pictures_without_depth_need_no_special_case(tmp_path: Path, captures: Path) -> None:
     """The RGB mode trains on tires of MVTec 3D-AD and evaluates them: too few for a figure, all get a score."""
