@@ -129,8 +129,17 @@ def _sitting(job: Job, fabric: Fabric) -> RunResult:
 
 
 def _optimizer(recipe: OptimizerRecipe, network: torch.nn.Module) -> torch.optim.Optimizer:
+    """One parameter group for each rate; `share` is the group's rate over the recipe's `learning_rate`."""
+    groups: dict[str, list[torch.nn.Parameter]] = {"": []}  # the first one is the one whose rate is logged
+    for name, parameter in network.named_parameters():
+        part = name.split(".")[0]
+        groups.setdefault(part if part in recipe.rates else "", []).append(parameter)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.kind]
-    return kind(network.parameters(), lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay)
+    return kind(
+        [{"params": parameters, "share": recipe.rates.get(part, recipe.learning_rate) / recipe.learning_rate}
+         for part, parameters in groups.items()],
+        lr=recipe.learning_rate, betas=recipe.betas, weight_decay=recipe.weight_decay,
+    )
 
 
 class _Stop:
@@ -221,7 +230,7 @@ class _Loop:
         """One optimiser step; returns the network's outputs."""
         torch.manual_seed((self.loop.seed << 32) ^ (self.step * self.fabric.world_size + self.fabric.global_rank))
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         outputs = self.model({name: self._input(batch[name]) for name in self.recipe.inputs})
         losses = self.method.losses(outputs, batch, self.recipe)
         self.optimizer.zero_grad()

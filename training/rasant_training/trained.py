@@ -34,7 +34,9 @@ def trained_network(run: Path, recipe: Recipe, parts: PreparedParts) -> tuple[to
     model = method.build(recipe).float()
     progress = checkpoint.read_weights(checkpoint_path(run), model)
     if progress.average_updates:
-        update_bn(_inputs(recipe, parts), model)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.loop.seed)  # a method may draw while it trains; two exports must not differ
+            update_bn(_inputs(recipe, parts), model)
     return model.eval(), progress
 
 

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Presets of DBRN: `paper` as near to the publication as it can be read, `edge` shaped for small machines.
+
+Why `edge` looks as it does is measured in README.md.
+"""
+
+from __future__ import annotations
+
+from rasant.preprocess import PreprocessParams
+from rasant_training.methods.dbrn.recipe import DbrnLoss, DbrnNetwork, DbrnRecipe, DbrnSynthesis
+from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, PostprocessRecipe, Recipe
+
+__all__ = ["PRESETS"]
+
+EDGE = Recipe(
+    method="dbrn",
+    preset="edge",
+    settings=DbrnRecipe(),
+    preprocess=PreprocessParams(
+        background="plane_ransac",
+        inlier_m=0.002,
+        foreground_m=0.001,  # the height of a part's rim, not of the largest part
+        fill_passes=4,
+        close_iterations=3,
+        depth_rule="height_range",  # a frozen scale: a flying pixel must not rescale the frame
+    ),
+    data=DataRecipe(crop=128, batch=8, whole_share=0.45),
+    optimizer=OptimizerRecipe(
+        kind="adamw", learning_rate=1e-3, rates={"embed": 1e-3, "score": 2e-3, "discriminate": 1e-3}
+    ),
+    loop=LoopRecipe(steps=3600, ema=0.998, precision="bf16-mixed"),
+    postprocess=PostprocessRecipe(kernel=5),
+)
+
+PAPER = Recipe(
+    method="dbrn",
+    preset="paper",
+    settings=DbrnRecipe(
+        network=DbrnNetwork(
+            patch=4,
+            width=96,
+            depths=(2, 2, 4, 2),
+            heads=(3, 6, 12, 24),
+            skip_rates=(0.6, 0.4, 0.2),
+            scales=3,
+            head="expand",
+            pair_patch=4,
+            pair_width=96,
+            multipliers=(1, 2, 4, 8),
+        ),
+        synthesis=DbrnSynthesis(
+            rotation_share=0.0,
+            gain=0.0,
+            lattice=(0, 5),
+            threshold=0.5,
+            gate_px=(1e4, 1e4),  # every blob of the field
+            stroke_share=0.0,
+        ),
+        loss=DbrnLoss(focal=0.25),  # times 3 where anomalous: 0.75 and 0.25
+    ),
+    preprocess=PreprocessParams(
+        background="bilinear_corners", foreground_m=0.007, fill_passes=3, depth_rule="dbrn"
+    ),
+    data=DataRecipe(crop=256, batch=8),
+    optimizer=OptimizerRecipe(
+        kind="adamw", learning_rate=1e-4, rates={"embed": 1e-5, "score": 1e-3, "discriminate": 1e-5}
+    ),
+    loop=LoopRecipe(steps=13_000, ema=0.0),  # 400 epochs of 265 parts
+)
+
+PRESETS: dict[str, Recipe] = {preset.preset: preset for preset in (EDGE, PAPER)}
