@@ -96,11 +96,18 @@ def calibrate_pair(
 
 
 def without_lens(pixels: Points, lens: Intrinsics) -> Points:
-    """(N, 2) pixels where a camera of the same matrix without distortion would see them, for any lens model."""
-    rays = lens_rays(lens)
-    at = pixels.astype(np.float32)
-    x, y = (cv2.remap(part, at[:, :1], at[:, 1:], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for part in rays)
-    return np.hstack([x * lens.fx + lens.cx, y * lens.fy + lens.cy]).astype(np.float64)
+    """(N, 2) pixels where a camera of the same matrix without distortion would see them, for any lens model.
+
+    The rays of the four pixels around each are blended, and continued beyond the rim of the image.
+    """
+    rays = lens_rays(lens).astype(np.float64)
+    left, top = (np.clip(np.floor(pixels[:, axis]).astype(int), 0, side - 2)
+                 for axis, side in enumerate((lens.width, lens.height)))  # fmt: skip
+    across, down = pixels[:, 0] - left, pixels[:, 1] - top
+    upper = rays[:, top, left] * (1.0 - across) + rays[:, top, left + 1] * across
+    lower = rays[:, top + 1, left] * (1.0 - across) + rays[:, top + 1, left + 1] * across
+    x, y = upper * (1.0 - down) + lower * down
+    return np.stack([x * lens.fx + lens.cx, y * lens.fy + lens.cy], axis=1)
 
 
 def _common(one: View, other: View, board: Board, lens_one: Intrinsics, lens_other: Intrinsics) -> _Seen | None:
