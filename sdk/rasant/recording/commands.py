@@ -54,10 +54,9 @@ def record(
             raise SourceError(f"{source} gave no frame")
         writer: RecordingWriter | FolderWriter
         if layout == "mcap":
-            settings = {name: option.value for name, option in opened.options().items()}
             writer = RecordingWriter(
-                out, source=source, compression=compress, fps=fps, overwrite=force, settings=settings,
-                calibration=opened.calibration,
+                out, source=source, compression=compress, fps=fps, overwrite=force, calibration=opened.calibration,
+                settings={name: option.value for name, option in opened.options().items()},
             )
         else:
             writer = FolderWriter(out, layout, category=category)
@@ -70,21 +69,26 @@ def record(
             except KeyboardInterrupt:
                 typer.echo("stopped by Ctrl-C", err=True)
         drops, note = opened.stats(), opened.note
-    seconds = round(time.monotonic() - started, 3)
-    lost = {cause: number for cause, number in asdict(drops).items() if number}
     result: dict[str, Any] = {
-        "path": str(out), "source": source, "frames": writer.frames, "damaged": drops.damaged, "lost": lost,
-        "bytes": writer.bytes, "seconds": seconds, "note": note,
+        "path": str(out), "source": source, "frames": writer.frames, "damaged": drops.damaged,
+        "lost": {cause: number for cause, number in asdict(drops).items() if number}, "bytes": writer.bytes,
+        "seconds": round(time.monotonic() - started, 3), "note": note,
     }  # fmt: skip
     if as_json:
         typer.echo(json.dumps(result))
-        return
-    how = f"; replay it as replay:{out}" if layout == "mcap" else ""
-    typer.echo(f"{out}: {writer.frames} frames, {writer.bytes / 1e6:.1f} MB in {seconds} s{how}")
-    if lost:
-        typer.echo("left out: " + ", ".join(f"{number} {cause}" for cause, number in lost.items()), err=True)
-    if note:
-        typer.echo(note, err=True)
+    else:
+        _tell(result, f"; replay it as replay:{out}" if layout == "mcap" else "")
+
+
+def _tell(result: dict[str, Any], how: str) -> None:
+    """What was written, for a person."""
+    megabytes = result["bytes"] / 1e6
+    typer.echo(f"{result['path']}: {result['frames']} frames, {megabytes:.1f} MB in {result['seconds']} s{how}")
+    if result["lost"]:
+        causes = ", ".join(f"{number} {cause}" for cause, number in result["lost"].items())
+        typer.echo(f"left out: {causes}", err=True)
+    if result["note"]:
+        typer.echo(result["note"], err=True)
 
 
 def _next(source: Source) -> Frame | None:

@@ -8,6 +8,7 @@ Read from 2.59.1; the calls are those of 2.54 and later.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -71,9 +72,7 @@ class Feed(Protocol):
 
 def library() -> Any:
     """pyrealsense2, or ImportError, for which the command line names the extra."""
-    import pyrealsense2
-
-    return pyrealsense2
+    return importlib.import_module("pyrealsense2")
 
 
 def probe() -> Probe:

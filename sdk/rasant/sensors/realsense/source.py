@@ -67,7 +67,7 @@ class RealSenseSource(LiveSource):
         try:
             if align not in ALIGNMENTS:
                 raise ConfigError(f"{self.uri}: align must be {' or '.join(ALIGNMENTS)}, got {align!r}")
-            if calibration is not None and calibration.serial != feed.serial:
+            if calibration is not None and calibration.serial not in ("", feed.serial):
                 raise WrongDevice(f"{self.uri}: the calibration is of {calibration.serial!r}, not of {feed.serial!r}")
             self._filters = DepthFilters(library(), filters)
             self._geometry = _Geometry(feed, lens_of(feed.depth), align, calibration)
