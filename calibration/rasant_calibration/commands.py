@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`rasant calibrate ...`: the steps that turn a trained bundle into a station that can be trusted."""
+"""`rasant calibrate ...`: the steps that turn cameras and a trained bundle into a station that can be trusted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ for step in (board, camera, rgbd, projector, depth, check, bind):
 
 @calibrate.callback()
 def _calibrate() -> None:
-    """Turn a trained bundle into a trusted station."""
+    """Turn cameras and a trained bundle into a trusted station."""
 
 
 def decide(manifest: rasant.Manifest, choice: ThresholdChoice, data_sha256: str) -> rasant.Manifest:

@@ -44,7 +44,7 @@ SUMMARIES = {
     "train": "Train a detector on good parts.",
     "export": "Turn a training run into a bundle.",
     "build": "Compile a bundle's graph for this machine's GPU, ahead of time.",
-    "calibrate": "Turn a trained bundle into a trusted station.",
+    "calibrate": "Turn cameras and a trained bundle into a trusted station.",
     "certify": "Prove an engine on a bundle's golden frames, and keep the proof in the bundle.",
 }
 """What `rasant --help` says of each command; listing them imports none of them."""
