@@ -17,7 +17,7 @@ from rasant.calibration_file import Calibration, Motion, write_calibration
 from rasant.errors import ConfigError, FrameError, SourceError
 from rasant.recording.image_file import encode_png
 from rasant.sensors.structured_light import PatternSequence, ScanDecoder, read_sequence, write_sequence
-from rasant.sensors.structured_light.decoder import stray_share
+from rasant.sensors.structured_light.stray import stray_pairs, stray_waves
 from reference.graycode import patterns as gray_lines
 
 
@@ -149,14 +149,15 @@ def test_a_scan_without_a_capture_or_with_a_damaged_one_is_one_damaged_frame(rec
         shutil.rmtree(tmp_path / "scans")
 
 
-def test_captures_of_other_patterns_are_refused() -> None:
-    """A capture of the pattern before, of half of it, or of a scene that moved: FrameError, never a false depth."""
-    patterns = sequence(stripe=4, steps=4)
+@pytest.mark.parametrize("steps", [4, 8, 16])
+def test_captures_of_other_patterns_are_refused(steps: int) -> None:
+    """A capture of the pattern before, or half or a quarter of it, Gray code or sinusoid: never a false depth."""
+    patterns = sequence(stripe=4, steps=steps)
     good = _grey(captures(patterns))
     decoder = ScanDecoder(patterns, calibration())
-    assert stray_share(good[patterns.gray("columns")]) < 0.01
-    for late in (2, 5, 14):
-        for rows in (120, 60, 30):
+    assert stray_pairs(good[patterns.gray("columns")]) < 0.01 and stray_waves(good[patterns.phase("columns")]) < 0.01
+    for late in (2, 5, 14, 17, len(patterns) - 1):
+        for rows in (120, 60, 40):
             stack = good.copy()
             stack[late, :rows] = good[late - 1, :rows]
             with pytest.raises(FrameError, match="another pattern"):
@@ -165,6 +166,17 @@ def test_captures_of_other_patterns_are_refused() -> None:
     lag[1:] = good[:-1]
     with pytest.raises(FrameError, match="another pattern"):
         decoder(lag)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.2])
+def test_a_bent_response_is_no_contradiction(gamma: float) -> None:
+    """Whatever the projector's gamma, captures that belong together pass, and one stale sinusoid does not."""
+    patterns, random = sequence(stripe=4, steps=8), np.random.default_rng(0)
+    shots = [scene().capture(picture, random, gamma=gamma)[..., 0] for picture in patterns.pictures()]
+    waves = np.stack(shots[patterns.phase("columns")])
+    assert stray_pairs(np.stack(shots[patterns.gray("columns")])) < 0.01 and stray_waves(waves) < 0.01
+    waves[5] = waves[4]
+    assert stray_waves(waves) > 0.2
 
 
 def test_a_scanner_that_cannot_be_is_refused(recorded: Path, tmp_path: Path) -> None:

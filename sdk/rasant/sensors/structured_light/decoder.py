@@ -16,13 +16,10 @@ from rasant.ops.graycode import decode_gray
 from rasant.ops.phase import decode_phase
 from rasant.ops.triangulate import TriangulationPlan, triangulate
 from rasant.sensors.structured_light.patterns import Axis, PatternSequence
+from rasant.sensors.structured_light.stray import stray_pairs, stray_waves
 from rasant.types import Intrinsics
 
-__all__ = ["Scan", "ScanDecoder", "ScanLimits", "decode_axis", "stray_share"]
-
-SAMPLE = 20_000  # pixels, of which a look tells what all are like
-LIT = 16  # grey levels
-LEAST = 100  # pixels
+__all__ = ["Scan", "ScanDecoder", "ScanLimits", "decode_axis"]
 
 FloatImage = npt.NDArray[np.float32]
 ByteImage = npt.NDArray[np.uint8]
@@ -34,8 +31,8 @@ class ScanLimits:
 
     min_step: grey levels between a Gray pattern and its inverse, 1..255. min_amplitude, max_level: grey levels of the
     sinusoid, and the brightest capture that is not clipped. max_residual_px: projector pixels off the line where the
-    camera's ray falls, with both axes. depth_range_m: (nearest, farthest). max_stray: share of the lit pixels for which
-    a pattern and its inverse may add up to other light than in the rest of the scan; above, the scan is refused.
+    camera's ray falls, with both axes. depth_range_m: (nearest, farthest). max_stray: share of the lit pixels that may
+    see in one capture what does not fit the others (stray.py); above it the scan is refused.
     """
 
     min_step: int = 8
@@ -94,12 +91,7 @@ class ScanDecoder:
         wanted = len(self.sequence), *self.plan.size
         if captures.shape != wanted:
             raise FrameError(f"a scan of this sequence and camera is {wanted} (N, H, W), got {captures.shape}")
-        stray = max(stray_share(captures[self.sequence.gray(axis)]) for axis in self.sequence.axes)
-        if stray > self.limits.max_stray:
-            raise FrameError(
-                f"a pattern and its inverse do not add up to the light of the others for {stray:.0%} of the pixels: a "
-                "capture is of another pattern or of two, or something moved; see docs/guide/structured-light.md"
-            )
+        self._check(captures)
         found: dict[Axis, tuple[Any, Any]] = {
             axis: decode_axis(captures, self.sequence, axis, self.limits, threads=self._threads, device=self._device)
             for axis in self.sequence.axes
@@ -112,6 +104,16 @@ class ScanDecoder:
         sure = [self._fetch(confidence) for _, confidence in found.values()]
         confidence = sure[0] if len(sure) == 1 else np.minimum(*sure)
         return Scan(self._fetch(depth), self._fetch(column), self._fetch(row), confidence)
+
+    def _check(self, captures: ByteImage) -> None:
+        """Refuses captures that cannot be of their patterns."""
+        shares = [stray_pairs(captures[self.sequence.gray(axis)]) for axis in self.sequence.axes]
+        shares += [stray_waves(captures[self.sequence.phase(axis)]) for axis in self.sequence.axes]
+        if max(shares) > self.limits.max_stray:
+            raise FrameError(
+                f"captures do not fit together for {max(shares):.0%} of the pixels: one is of another pattern or of "
+                "two, or something moved; see docs/guide/structured-light.md"
+            )
 
     def _fetch(self, image: Any) -> Any:
         return image if image is None or self._device == "cpu" else to_host(image)
@@ -145,24 +147,6 @@ def decode_axis(
         part(sequence.phase(axis)), position, period=sequence.period, min_amplitude=limits.min_amplitude,
         max_level=limits.max_level, max_gap=sequence.stripe / 2 + 1.5, out_confidence=confidence, **where,
     )  # fmt: skip
-
-
-def stray_share(pairs: ByteImage) -> float:
-    """Share of the lit pixels for which some pair does not add up to the light of the others, of the worst pair.
-
-    pairs: (2 B, H, W) uint8, the Gray code captures of an axis. A pattern and its inverse light every pixel as much as
-    any other pair. Where the sum differs by more than half of the contrast, the two captures were not what they
-    should be: taken too early, mixed of two patterns, or of a scene that moved.
-    """
-    step = max(1, int(np.sqrt(pairs[0].size / SAMPLE)))
-    sample = pairs[:, ::step, ::step].astype(np.int16)
-    total, contrast = sample[0::2] + sample[1::2], np.abs(sample[0::2] - sample[1::2]).max(axis=0)
-    lit = contrast >= LIT
-    if len(total) < 3 or lit.sum() < LEAST:
-        return 0.0
-    usual = np.median(total, axis=0)
-    stray = 2 * np.abs(total - usual) > contrast
-    return float(stray[:, lit].mean(axis=1).max())
 
 
 def _same_projector(sequence: PatternSequence, projector: Intrinsics) -> None:
