@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import enum
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,16 +57,28 @@ def train(
     modalities: Annotated[Modalities | None, typer.Option(help="What the network sees.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights and samples.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    sweep: Annotated[
+        Path | None, typer.Option(help="TOML file of several runs, each with its method, preset and data.")
+    ] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="One JSON object a line, no bar.")] = False,
 ) -> None:
     """Train a detector on good parts.
 
-    Example: rasant train das3d --preset edge --data dataset:parts/casting --minutes 30 --out runs/casting
-    """
-    from rasant_training.run import resume_run, start_run
+    With --sweep several, into folders of --out: through Ray where it is installed, one after another otherwise.
 
+    Example: rasant train das3d --preset edge --data dataset:parts/casting --minutes 30 --out runs/casting
+
+    Example: rasant train --sweep recipes.toml --minutes 30 --out runs
+    """
     changes = _changes(steps, minutes, devices, precision, modalities, seed)
     output: Any = "json" if json_lines else "progress"
+    if sweep is not None:
+        if data:
+            raise ConfigError(f"--data and --sweep: {sweep} names the data of each run; leave --data out")
+        _sweep(sweep, _change_list(recipe, settings, changes), out, resume=resume, json_lines=json_lines)
+        return
+    from rasant_training.run import resume_run, start_run
+
     if resume:
         result = resume_run(out, _change_list(recipe, settings, changes), data=data, output=output)
     else:
@@ -76,6 +89,24 @@ def train(
         typer.echo(result.summary)
     if result.interrupted:
         raise typer.Exit(130)
+
+
+def _sweep(
+    file: Path, changes: list[tuple[str, dict[str, Any]]], out: Path, *, resume: bool, json_lines: bool
+) -> None:
+    """Run a sweep and print how each run ended. Leaves with the highest exit code of a run."""
+    from rasant_training.sweep import plan, sweep, table, with_ray
+
+    runs, ended = plan(file, changes), []
+    if not json_lines:
+        typer.echo(f"{len(runs)} runs, {'through Ray' if with_ray() else 'one after another'}")
+    for one in sweep(runs, out, resume=resume, output="quiet" if json_lines else "progress"):
+        ended.append(one)
+        typer.echo(json.dumps({"event": "run", **asdict(one)}) if json_lines else f"{one.name}: {one.state}")
+    if not json_lines:
+        typer.echo(table(ended))
+    if code := max(one.exit_code for one in ended):
+        raise typer.Exit(code)
 
 
 def _changes(
