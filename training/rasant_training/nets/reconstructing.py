@@ -15,7 +15,7 @@ CHANNELS = {"color": 3, "depth": 1}
 
 
 class Outputs(NamedTuple):
-    """Logits (N, 2, H, W) and the reconstruction (N, C, H, W) of each modality in use."""
+    """Logits (N, 2, H, W) and the reconstruction of each modality in use: (N, C, H, W), or as the stem folds it."""
 
     logits: Tensor
     reconstructions: dict[str, Tensor]
@@ -24,7 +24,7 @@ class Outputs(NamedTuple):
 class ReconstructionExport(nn.Module):
     """What goes into the bundle: the modalities in use -> (logits, residual).
 
-    model: has `modalities`, their names in order, and maps named images to `Outputs`.
+    model: has `modalities`, their names in order, and a `stem`, and maps named images to `Outputs`.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -34,14 +34,21 @@ class ReconstructionExport(nn.Module):
     def forward(self, *images: Tensor) -> tuple[Tensor, Tensor]:
         """One (N, C, H, W) tensor for each of `model.modalities`, in their order."""
         named = dict(zip(self.model.modalities, images, strict=True))
-        outputs = self.model(named)
-        return outputs.logits, residuals(outputs.reconstructions, named)
+        outputs = self.model(named, whole=False)
+        return outputs.logits, residuals(outputs.reconstructions, named, self.model.stem)
 
 
-def residuals(reconstructions: dict[str, Tensor], images: dict[str, Tensor]) -> Tensor:
-    """(N, modalities, H, W): mean absolute reconstruction error over the channels of each modality."""
-    found = [(reconstructions[name] - image).abs().mean(dim=1, keepdim=True) for name, image in images.items()]
-    return torch.cat(found, dim=1)
+def residuals(reconstructions: dict[str, Tensor], images: dict[str, Tensor], stem: int) -> Tensor:
+    """(N, modalities, H, W): mean absolute reconstruction error over the channels of each modality.
+
+    reconstructions: as the stem folds them, (N, C stem^2, H / stem, W / stem): their mean is less to
+    unfold than they are. images: (N, C, H, W); one channel is compared with each of several.
+    """
+    found = []
+    for name, image in images.items():
+        folds = (reconstructions[name].unflatten(1, (-1, stem**2)), gather(image, stem).unflatten(1, (-1, stem**2)))
+        found.append((folds[0] - folds[1]).abs().mean(dim=1))
+    return scatter(torch.cat(found, dim=1), stem)
 
 
 def gather(x: Tensor, stem: int) -> Tensor:

@@ -66,10 +66,13 @@ class Das3d(nn.Module):
         half = [tap for one in passes for tap in (one.b2, one.db3)]
         return torch.cat([*full, self.up(torch.cat(half, dim=1))], dim=1)
 
-    def forward(self, images: dict[str, Tensor]) -> Outputs:
-        """images: modality -> (N, C, H, W) in network range; H and W divisible by stem * 2 ** (levels - 1)."""
+    def forward(self, images: dict[str, Tensor], *, whole: bool = True) -> Outputs:
+        """images: modality -> (N, C, H, W) in network range; H and W divisible by stem * 2 ** (levels - 1).
+
+        whole: reconstructions as images; otherwise as the stem folds them.
+        """
         passes = {name: self.reconstruct[name](gather(images[name], self.stem)) for name in self.modalities}
         logits = self.discriminate(self.fuse(list(passes.values())))
         if self.stem > 1:
             logits = functional.interpolate(logits, scale_factor=self.stem, mode="bilinear", align_corners=False)
-        return Outputs(logits, {name: scatter(one.image, self.stem) for name, one in passes.items()})
+        return Outputs(logits, {name: scatter(one.image, self.stem if whole else 1) for name, one in passes.items()})

@@ -46,12 +46,15 @@ class Draem(nn.Module):
         )  # fmt: skip
         self.apply(initialise) if paper else None
 
-    def forward(self, images: dict[str, Tensor]) -> Outputs:
-        """images: modality -> (N, C, H, W) in network range; H and W divisible by stem * 2 ** (levels - 1)."""
+    def forward(self, images: dict[str, Tensor], *, whole: bool = True) -> Outputs:
+        """images: modality -> (N, C, H, W) in network range; H and W divisible by stem * 2 ** (levels - 1).
+
+        whole: the reconstruction as an image; otherwise as the stem folds it.
+        """
         (name,) = self.modalities
         image = gather(images[name], self.stem)
         reconstruction = self.reconstruct(image).image
         logits = self.discriminate(torch.cat([reconstruction, image], dim=1))
         if self.stem > 1:
             logits = functional.interpolate(logits, scale_factor=self.stem, mode="bilinear", align_corners=False)
-        return Outputs(logits, {name: scatter(reconstruction, self.stem)})
+        return Outputs(logits, {name: scatter(reconstruction, self.stem if whole else 1)})

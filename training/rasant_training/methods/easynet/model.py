@@ -77,13 +77,16 @@ class Easynet(nn.Module):
         self.color_head = PixelHead(hidden, hidden, layers, normalised=paper) if len(modalities) > 1 else None
         self.apply(_initialise) if paper else None
 
-    def forward(self, images: dict[str, Tensor]) -> Outputs:
-        """images: modality -> (N, C, H, W) in network range; H and W divisible by 16 stem."""
+    def forward(self, images: dict[str, Tensor], *, whole: bool = True) -> Outputs:
+        """images: modality -> (N, C, H, W) in network range; H and W divisible by 16 stem.
+
+        whole: reconstructions as images; otherwise as the stem folds them.
+        """
         reconstructions, features = {}, {}
         for name in self.modalities:
             image = images[name].expand(-1, self.channels[name], -1, -1)
             one = self.reconstruct[name](gather(image, self.stem))
-            reconstructions[name] = scatter(one.image, self.stem)
+            reconstructions[name] = scatter(one.image, self.stem if whole else 1)
             features[name] = self.merge[name](one)
         logits = self._full(self.head([torch.cat(level, dim=1) for level in zip(*features.values(), strict=True)]))
         color = None if self.color_head is None else self._full(self.color_head(features["color"]))
@@ -112,8 +115,8 @@ class EasynetExport(nn.Module):
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:
         """One (1, C, H, W) tensor for each of `model.modalities`, in their order -> `outputs`."""
         named = dict(zip(self.model.modalities, images, strict=True))
-        found = self.model(named)
-        results = (found.logits, residuals(found.reconstructions, named))
+        found = self.model(named, whole=False)
+        results = (found.logits, residuals(found.reconstructions, named, self.model.stem))
         if self.gate is None:
             return results
         # Enlarging the coarser levels first, as published, would not change their means.
