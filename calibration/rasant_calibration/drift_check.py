@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rasant.calibration_file import Calibration, DriftReference
-from rasant.errors import ConfigError
+from rasant.errors import BackgroundError, ConfigError
 from rasant.ops.align import lens_rays
 from rasant.ops.depth import to_metres
 from rasant.types import Frame
@@ -64,9 +64,9 @@ def observe(frames: Iterable[Frame], tile: Box | None = None) -> Observation:
         if frame.depth is None or frame.intrinsics != first.intrinsics:
             raise ConfigError(f"frame {frame.index}: expected depth, and the same camera in all frames")
         depths.append(to_metres(frame.depth, frame.depth_scale))
-        if frame.color is not None:
-            found = _correlate(frame.color, depths[-1])
-            total = found if total is None or found is None else total + found
+        found = None if frame.color is None else _correlate(frame.color, depths[-1])
+        if found is not None:
+            total = found if total is None else total + found
     if first is None:
         raise ConfigError("no frame was observed; the source must give at least one")
     fill = np.array([np.mean(depth > 0) for depth in depths])
@@ -190,7 +190,7 @@ def _noise(depths: Sequence[npt.NDArray[np.float32]], frame: Frame, tile: Box | 
 
 
 def _tile(depths: Sequence[npt.NDArray[np.float32]], frame: Frame, tile: Box | None) -> dict[str, float]:
-    """The tile's plane: medians over frames."""
+    """The tile's plane: medians over frames; nothing where a frame has hardly any depth on it."""
     if tile is None:
         return {}
     x, y, width, height = tile
@@ -199,7 +199,10 @@ def _tile(depths: Sequence[npt.NDArray[np.float32]], frame: Frame, tile: Box | N
         raise ConfigError(f"the tile {tile} (x, y, width, height) must lie in {camera.width}x{camera.height} pixels")
     window = slice(y, y + height), slice(x, x + width)
     rays = lens_rays(camera)[:, window[0], window[1]]
-    planes = [fit_plane(depth[window], rays, camera.fx) for depth in depths]
+    try:
+        planes = [fit_plane(depth[window], rays, camera.fx) for depth in depths]
+    except BackgroundError:
+        return {}
     return {
         "tile_depth_m": float(np.median([plane.depth_m for plane in planes])),
         "tile_tilt_deg": float(np.median([plane.tilt_deg for plane in planes])),

@@ -91,7 +91,7 @@ def check(
 
     Once with --store when the station is known to be good, then as often as you like. Exit code 1 where it drifted.
 
-    Example: rasant calibrate check realsense: --calibration cell.json --frames 30 --json
+    Example: rasant calibrate check realsense --calibration cell.json --frames 30 --json
     """
     kept = read_limits(limits, "check", limit or ())
     base = existing(calibration)
@@ -109,6 +109,8 @@ def check(
     checks = _figures(now) if reference is None else compare(now, reference, kept.check)
     outcome = Outcome("Drift", checks, [_drift_section(seen[-1], now)])
     if store:
+        if tile and now.figures.tile_depth_m is None:
+            raise ConfigError(f"the tile {tile} has hardly any depth; choose a flat, matt place that the camera sees")
         outcome.written = put(calibration, base, drift_reference=now.figures)
     details = {
         "reason": None if outcome.ok else Reason.CALIBRATION.value, "fill_trend": now.fill_trend,

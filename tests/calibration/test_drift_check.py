@@ -129,6 +129,16 @@ def test_outlines_that_are_gone_do_not_pass() -> None:
     assert edge_shift(flat[0].color, np.full((240, 320), 0.5, np.float32)) is None  # type: ignore[arg-type]
 
 
+def test_a_blind_camera_does_not_pass() -> None:
+    """Where depth is gone, at once or from the second frame on, every figure that was known fails or is unknown."""
+    blind = [replace(frame, depth=np.zeros((240, 320), np.uint16)) for frame in frames()]
+    for seen in (blind, [frames(1)[0], *blind[1:]]):
+        checks = compare(observe(seen, TILE), REFERENCE, DriftLimits())
+        failures = {check.name for check in checks if not check.ok}
+        assert failures >= {"fill rate lost", "tile moved / distance", "tile turned", "tile RMS, times reference"}
+    assert observe([frames(1)[0], *blind[1:]], TILE).figures.shift_px is not None, "one frame with outlines is enough"
+
+
 def test_another_camera_is_refused() -> None:
     """S4, C2: another serial or resolution is no drift but a mistake."""
     lens = FittedLens(width=320, height=240, fx=300.0, fy=300.0, cx=159.5, cy=119.5)
