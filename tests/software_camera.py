@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from typing import Any
@@ -14,6 +15,7 @@ from rasant.sensors.realsense.device import CameraFeed, Wanted
 from rasant.sensors.realsense.source import RealSenseSource
 
 PERIOD_MS = 1e3 / 30
+SERIAL = f"SOFT{os.getpid()}"  # each process has its own camera: one camera can be open only once
 
 
 class SoftwareCamera:
@@ -23,7 +25,7 @@ class SoftwareCamera:
     """
 
     def __init__(
-        self, size: tuple[int, int] = (48, 64), *, serial: str = "SOFT0001", lens: str = "none",
+        self, size: tuple[int, int] = (48, 64), *, serial: str = SERIAL, lens: str = "none",
         coefficients: tuple[float, ...] = (0.0,) * 5, shift_m: float = 0.0, turn: float = 0.0, color_focal: float = 1.0,
     ) -> None:
         self.size = size

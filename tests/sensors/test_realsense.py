@@ -27,7 +27,7 @@ from rasant.sensors.realsense.source import RealSenseSource
 from rasant.stream import Pump
 from rasant.types import Clock, Drops, Intrinsics
 from reference.align import D455, aligned_depth
-from software_camera import PERIOD_MS, SoftwareCamera, Streaming
+from software_camera import PERIOD_MS, SERIAL, SoftwareCamera, Streaming
 
 
 def camera_of(lens: Intrinsics) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def test_every_bit_arrives() -> None:
             color, depth = camera.images(number)
             np.testing.assert_array_equal(frame.color, color)
             np.testing.assert_array_equal(frame.depth, depth)
-            assert (frame.index, frame.name, frame.serial) == (number - 1, str(number), "SOFT0001")
+            assert (frame.index, frame.name, frame.serial) == (number - 1, str(number), SERIAL)
             assert frame.device_time_ns == round(number * PERIOD_MS * 1e6) and frame.clock is Clock.DEVICE
             assert frame.skew_ns == 1_500_000 and frame.period_ns == 33333333 and len(frame.settings) == 16
             assert frame.depth_scale == pytest.approx(0.001) and not frame.recorded
@@ -255,19 +255,19 @@ sys.stdin.read()
 
 def test_two_programs_cannot_open_one_camera() -> None:
     """The second gets SourceBusy (E_BUSY) that names the first; it may open the camera when that one has ended."""
-    code = CLAIM.format(tests=str(Path(__file__).resolve().parent.parent), serial="BUSY01")
+    code = CLAIM.format(tests=str(Path(__file__).resolve().parent.parent), serial=SERIAL)
     other = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None and other.stdin is not None
     assert other.stdout.readline() == "open\n"
     with pytest.raises(SourceBusy, match=f"held by process {other.pid}") as caught:
-        SoftwareCamera(serial="BUSY01").open()
+        SoftwareCamera(serial=SERIAL).open()
     assert caught.value.code == "E_BUSY"
-    SoftwareCamera(serial="OTHER1").open().close()
+    SoftwareCamera(serial=SERIAL + "B").open().close()
     other.kill()
     other.wait()
     other.stdout.close()
     other.stdin.close()
-    SoftwareCamera(serial="BUSY01").open().close()
+    SoftwareCamera(serial=SERIAL).open().close()
 
 
 def test_a_stream_through_the_pump() -> None:

@@ -23,7 +23,7 @@ from rasant.errors import ConfigError, EndOfStream, SourceError, WrongDevice
 from rasant.sensors import Source, open_source
 from rasant.stream import Pump
 from rasant.types import Clock, Drops, Frame, Intrinsics
-from software_camera import PERIOD_MS, SoftwareCamera, record
+from software_camera import PERIOD_MS, SERIAL, SoftwareCamera, record
 from tiny_bundle import plate_camera, write_tiny_bundle
 
 FRAMES = 24
@@ -54,7 +54,7 @@ def check(frames: list[Frame], first: int = 0) -> list[int]:
 def test_every_frame_comes_back(recording: Path) -> None:
     """As fast as they are read: all frames, bit for bit, with time, serial and numbers of their own; then the end."""
     with open_source(f"realsense:{recording}") as source:
-        assert not source.live and source.serial == "SOFT0001"
+        assert not source.live and source.serial == SERIAL
         frames = list(source)
         assert len(check(frames)) == FRAMES and source.stats() == Drops()
         assert [frame.index for frame in frames] == list(range(FRAMES))
@@ -141,7 +141,7 @@ def calibrated(serial: str, size: tuple[int, int] = (48, 64)) -> Calibration:
 def test_a_calibration_file_replaces_the_devices_geometry(recording: Path, tmp_path: Path) -> None:
     """Lenses and motion of the file are used and frames carry its id; one of another camera or size is refused."""
     path = tmp_path / "calibration.json"
-    stated = write_calibration(path, calibrated("SOFT0001"))
+    stated = write_calibration(path, calibrated(SERIAL))
     with open_source(f"realsense:{recording}?calibration={path}") as source:
         frame = source.read(5)
         assert frame.calibration_id == stated.id and source.calibration
@@ -149,7 +149,7 @@ def test_a_calibration_file_replaces_the_devices_geometry(recording: Path, tmp_p
     write_calibration(path, calibrated("OTHER"))
     with pytest.raises(WrongDevice, match="OTHER"):
         open_source(f"realsense:{recording}?calibration={path}")
-    write_calibration(path, calibrated("SOFT0001", (96, 128)))
+    write_calibration(path, calibrated(SERIAL, (96, 128)))
     with pytest.raises(ConfigError, match="128x96"):
         open_source(f"realsense:{recording}?calibration={path}")
 
