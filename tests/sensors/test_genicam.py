@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rasant.calibration_file import Calibration, FittedLens, write_calibration
 from rasant.errors import ConfigError, FrameError, SourceDisconnected, SourceTimeout, WrongDevice
-from rasant.sensors.genicam.lens import fit_lens
+from rasant.sensors.grid_lens import fit_lens
 from rasant.sensors.genicam.payload import Axis, Placement, Scan3d, decode, read_scan3d
 from rasant.sensors.genicam.source import GenICamSource
 from rasant.sensors.pixel_formats import parse_format, to_array, to_rgb

@@ -26,6 +26,7 @@ SCHEMES: dict[str, str] = {
     "synthetic": "rasant.sensors.synthetic:SyntheticSource",
     "realsense": "rasant.sensors.realsense:RealSenseSource",
     "genicam": "rasant.sensors.genicam:GenICamSource",
+    "aravis": "rasant.sensors.aravis:AravisSource",
     "graycode": "rasant.sensors.structured_light.recorded:GraycodeSource",
     "scanner": "rasant.sensors.structured_light.scanner:ScannerSource",
 }
@@ -34,6 +35,7 @@ SCHEMES: dict[str, str] = {
 CAMERAS: dict[str, str] = {
     "realsense": "rasant.sensors.realsense:probe",
     "genicam": "rasant.sensors.genicam:probe",
+    "aravis": "rasant.sensors.aravis:probe",
     "scanner": "rasant.sensors.structured_light.projector:probe",
 }
 """Scheme of live cameras -> function `probe() -> Probe`: what is connected, or what is missing to know."""

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from rasant.calibration_file import Calibration
 from rasant.errors import ConfigError, FrameError, SourceTimeout
 from rasant.sensors.base import Option, Value
-from rasant.sensors.genicam.lens import TOLERANCE_PX, GridLens, fit_lens
 from rasant.sensors.genicam.payload import Images, Placement, Scan3d, decode, read_scan3d
 from rasant.sensors.genicam.producer import Delivery, GenTLDevice, find_producers
+from rasant.sensors.grid_lens import TOLERANCE_PX, GridLens, fit_lens
 from rasant.sensors.live import LiveSource, settings_hash
 from rasant.sensors.sfnc import BlockCounter, calibrated_lens, period_of, split_features, stable
 from rasant.sensors.uri import Uri
