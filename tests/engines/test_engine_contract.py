@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import openvino
 import pytest
+from onnx import TensorProto, helper
 
 from rasant.engines import Engine, choose_engine, open_engine, probe_engines
 from rasant.engines import openvino as openvino_module
@@ -130,6 +131,19 @@ def test_a_run_allocates_nothing_in_python(name: str) -> None:
             tracemalloc.stop()
         assert peak - before < smallest
         assert now - before < smallest
+
+
+def test_openvino_names_ports_as_the_graph_does() -> None:
+    """An Identity next to an input or output gives the port two names; the engine takes the graph's own."""
+    nodes = [helper.make_node(op, [a], [b]) for op, a, b in
+             (("Identity", "color", "aaa"), ("Relu", "aaa", "bbb"), ("Identity", "bbb", "logits"))]  # fmt: skip
+    ends = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, 2, 2]) for name in ("color", "logits"))
+    graph = helper.make_graph(nodes, "renamed", *([end] for end in ends))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with open_engine("openvino", model.SerializeToString(), threads=1) as engine:
+        engine.inputs["color"][...] = -1.0
+        engine.infer()
+        assert not engine.outputs["logits"].any()
 
 
 def test_openvino_keeps_float32_on_processors_with_bfloat16() -> None:

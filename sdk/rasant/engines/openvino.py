@@ -215,11 +215,17 @@ def _provider(compiled: Any, target: str) -> str:
 
 
 def _slot(ov: Any, compiled: Any, request: Any) -> Slot:
-    inputs = {port.any_name: _buffer(port) for port in compiled.inputs}
-    outputs = {port.any_name: _buffer(port) for port in compiled.outputs}
+    inputs = {_name(port): _buffer(port) for port in compiled.inputs}
+    outputs = {_name(port): _buffer(port) for port in compiled.outputs}
     for name, array in {**inputs, **outputs}.items():
         request.set_tensor(name, ov.Tensor(array, shared_memory=True))
     return Slot(MappingProxyType(inputs), MappingProxyType(outputs))
+
+
+def _name(port: Any) -> str:
+    """The name in the ONNX graph; where an Identity stands next to a port, it has those of both ends."""
+    name = str(port.node.friendly_name).removesuffix("/sink_port_0")
+    return name if name in port.names else str(port.any_name)
 
 
 def _buffer(port: Any) -> npt.NDArray[np.float32]:
