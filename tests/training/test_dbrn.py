@@ -25,7 +25,7 @@ from rasant_training.methods.dbrn.model import (
 )
 from rasant_training.methods.dbrn.recipe import DbrnDeploy, DbrnLoss, DbrnNetwork
 from rasant_training.nets.reconstructing import CHANNELS
-from rasant_training.recipe import Recipe, apply_changes
+from rasant_training.recipe import Recipe, apply_changes, with_deployment
 
 BOTH = ("color", "depth")
 SMALL = DbrnNetwork(
@@ -267,6 +267,19 @@ def test_shapes_that_do_not_fit_are_refused(changes: dict[str, dict[str, object]
     """The error names the setting and what it has to be."""
     with pytest.raises(ConfigError, match=message):
         load_method("dbrn").build(changed(**changes))
+
+
+def test_the_form_of_the_dropout_may_change_after_training_and_nothing_else() -> None:
+    """What `rasant export --set` may say: settings.deploy, where the method has it; the rest is refused by its name."""
+    recipe = load_preset("dbrn", "edge")
+    changed_recipe = with_deployment(recipe, {"settings": {"deploy": {"skip_dropout": "mc:4"}}})
+    assert changed_recipe.settings.deploy.copies == 4
+    assert replace(changed_recipe, settings=recipe.settings) == recipe == with_deployment(recipe, {})
+    for wrong, name in (({"data": {"crop": 64}}, "data"), ({"settings": {"network": {"width": 8}}}, "network")):
+        with pytest.raises(ConfigError, match=f"--set {name}"):
+            with_deployment(recipe, wrong)
+    with pytest.raises(ConfigError, match="deploy"):
+        with_deployment(load_preset("das3d", "edge"), {"settings": {"deploy": {"seed": 1}}})
 
 
 def test_masks_are_no_weights() -> None:

@@ -154,6 +154,9 @@ def export(
     tile_overlap: Annotated[
         int | None, typer.Option(min=0, help="Run the network on tiles of data.crop pixels that share so many.")
     ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="settings.deploy.KEY=VALUE, where a method has it.")
+    ] = None,
     triton: Annotated[Path | None, typer.Option(help="Model repository of a Triton server to write into.")] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -174,9 +177,11 @@ def export(
         if out is None:
             raise ConfigError(f"say where the bundle of {run} is to be written, with -o")
         from rasant_training.export.bundle import export_run
+        from rasant_training.recipe import parse_settings
 
         report = export_run(
-            run, out, profile=profile.value, opset=opset, licence=licence, data=data, tile_overlap=tile_overlap
+            run, out, profile=profile.value, opset=opset, licence=licence, data=data, tile_overlap=tile_overlap,
+            changes=parse_settings(settings or []),
         )
     if triton is not None:
         from rasant.bundle.triton import write_triton_repository

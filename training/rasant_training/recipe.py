@@ -38,6 +38,7 @@ __all__ = [
     "parse_settings",
     "read_toml",
     "require_multiple",
+    "with_deployment",
 ]
 
 Modalities = Literal["rgbd", "rgb", "depth"]
@@ -194,6 +195,19 @@ def apply_changes(recipe: Recipe, changes: dict[str, Any], origin: str) -> Recip
                               f"remove the line, or choose it on the command line")
     _merge(plain, changes, origin, "")
     return from_dict(plain, recipe)
+
+
+def with_deployment(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
+    """`recipe` with other values under `settings.deploy`: what a method leaves open until its bundle is written.
+
+    Raises ConfigError for everything else: the weights are trained.
+    """
+    settings = changes.get("settings", {})
+    fixed = {*changes} - {"settings"} or ({*settings} - {"deploy"} if isinstance(settings, dict) else {})
+    if fixed:
+        raise ConfigError(f"--set {min(fixed)}: a trained run is exported as it is, but for settings.deploy where its "
+                          "method has that; train again for the rest")
+    return apply_changes(recipe, changes, "--set") if changes else recipe
 
 
 def _merge(target: dict[str, Any], changes: dict[str, Any], origin: str, place: str) -> None:

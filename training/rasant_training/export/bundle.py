@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from rasant_training.export.golden import golden_camera, golden_frames, golden_p
 from rasant_training.export.onnx import OnnxExport, to_onnx
 from rasant_training.export.verify import Golden, compare, make_golden, random_inputs
 from rasant_training.method import load_method
-from rasant_training.recipe import Recipe, as_toml
+from rasant_training.recipe import Recipe, as_toml, with_deployment
 from rasant_training.rundir import RunRecord, read_run
 from rasant_training.trained import trained_network
 
@@ -49,17 +50,19 @@ MINIMUM_RUNTIME = {8: "1.14", 10: "1.18"}  # ONNX Runtime that reads an IR versi
 
 def export_run(
     run: Path, out: Path, *, profile: str = "modern", opset: int | None = None, licence: str = "Apache-2.0",
-    data: str = "", tile_overlap: int | None = None,
+    data: str = "", tile_overlap: int | None = None, changes: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of a run's latest checkpoint and return what a person wants to know about it.
 
     data: source of good parts when it moved since training. tile_overlap: make a bundle that runs the network on tiles
     of the size of its training crops, which share at least so many pixels; None runs it on the whole image.
+    changes: other values of `settings.deploy`, nested as in a recipe.
 
     Raises ConfigError without a run, CheckpointError for a damaged checkpoint, ModelError when the graph differs from
     the network, SourceError when the parts are gone.
     """
     record = read_run(run)
+    record = replace(record, recipe=with_deployment(record.recipe, changes or {}))
     data = data or record.data
     trained_on = prepare_parts(data, record.recipe.preprocess, record.recipe.data, estimate=False)
     model, progress = trained_network(run, record.recipe, trained_on)
