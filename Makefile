@@ -13,9 +13,11 @@ BUILD := --config-settings=cmake.define.RASANT_EMU=ON \
          --config-settings=cmake.define.RASANT_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)
 # One thread a test process: two processes fill the two cores that the suite is planned for.
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# Not from pip: a GigE Vision library, its fake camera, and a binding for the system's Python.
+SENSOR_PACKAGES := aravis-tools gir1.2-aravis-0.8 python3-gi
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench wheel sanitize cuda-check neon-check docs clean
+.PHONY: help demo test test-sensors lint bench wheel sanitize cuda-check neon-check docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -26,7 +28,7 @@ $(VENV)/tools.stamp: constraints.txt
 	@touch $@
 
 $(VENV)/installed.stamp: $(VENV)/tools.stamp pyproject.toml $(NATIVE)
-	$(PIP) --no-build-isolation $(BUILD) --editable '.[training,calibration,openvino,realsense,bench,trt-ci,dev]'
+	$(PIP) --no-build-isolation $(BUILD) --editable '.[training,calibration,openvino,realsense,genicam,bench,trt-ci,dev]'
 	@touch $@
 
 demo: $(VENV)/installed.stamp  ## inspect a recording; writes pictures and a report to build/demo
@@ -34,6 +36,13 @@ demo: $(VENV)/installed.stamp  ## inspect a recording; writes pictures and a rep
 
 test: lint  ## lint, then every test
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --durations=10
+
+test-sensors: $(VENV)/installed.stamp  ## the tests that need Debian's Aravis packages; installs them as root
+	@dpkg --status $(SENSOR_PACKAGES) >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(SENSOR_PACKAGES) >/dev/null; } || { \
+	  echo "make test-sensors needs: apt-get install $(SENSOR_PACKAGES); they are missing and could not be installed" >&2; \
+	  exit 1; }
+	RASANT_SENSORS=1 $(ONE_THREAD) $(BIN)/python -m pytest tests/sensors/test_aravis.py --durations=3
 
 lint: $(VENV)/installed.stamp  ## ruff, import rules, clang-format, mypy
 	$(BIN)/ruff check

@@ -55,7 +55,8 @@ class Features:
         self.executed.append(name)
 
     def options(self) -> dict[str, Option]:
-        return {name: Option(value) for name, value in self.values.items() if isinstance(value, bool | int | float | str)}
+        plain = bool | int | float | str
+        return {name: Option(value) for name, value in self.values.items() if isinstance(value, plain)}
 
 
 class Camera:

@@ -60,6 +60,8 @@ EXTRAS = {
     "tensorrt": "tensorrt",
     "pycuda": "pycuda",
     "pyrealsense2": "realsense",
+    "harvesters": "genicam",
+    "genicam": "genicam",
     "fastapi": "serve",
     "uvicorn": "serve",
     "cryptography": "signing",
@@ -144,6 +146,8 @@ def _explain_import(error: ImportError) -> str:
     module = (error.name or "").split(".")[0]
     if module in EXTRAS:
         return f"this command needs {module}; install it with: pip install 'rasant[{EXTRAS[module]}]'"
+    if module == "gi":  # a package of the system; the adapter names it
+        return str(error)
     return f"{error}; the installation is incomplete, install rasant again"
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from rasant.calibration_file import Calibration, FittedLens, write_calibration
 from rasant.errors import ConfigError, FrameError, SourceDisconnected, SourceTimeout, WrongDevice
-from rasant.sensors.grid_lens import fit_lens
-from rasant.sensors.genicam.payload import Axis, Placement, Scan3d, decode, read_scan3d
+from rasant.sensors.genicam.payload import Axis, Scan3d, decode, read_scan3d
 from rasant.sensors.genicam.source import GenICamSource
+from rasant.sensors.grid_lens import fit_lens
 from rasant.sensors.pixel_formats import parse_format, to_array, to_rgb
 from rasant.types import Clock, Drops, Intrinsics
 from sfnc_camera import LENS, Camera, Features, cloud, part, scene
@@ -94,7 +94,7 @@ def test_disparity_becomes_depth() -> None:
 
 
 def test_low_confidence_is_invalid_only_where_asked() -> None:
-    """A floor shrinks the mask to pixels at or above it; without one the confidence is ignored; without a part it fails."""
+    """A floor shrinks the mask to pixels at or above it, none ignores it; a floor without a part is an error."""
     sure = np.arange(12 * 16, dtype=np.uint16).reshape(12, 16)
     parts = [part("Coord3D_C16", np.full((12, 16), 700, np.uint16)), part("Confidence16", sure)]
     assert (decode(parts, Scan3d()).depth > 0).all()
@@ -154,7 +154,7 @@ def test_bayer_is_interpolated_from_its_own_corner(order: str) -> None:
 
 @pytest.mark.parametrize("distortion", [(), (-0.12, 0.05, 0.001, -0.0005, 0.0)])
 def test_the_lens_is_seen_in_the_points(distortion: tuple[float, ...]) -> None:
-    """From one cloud with 20 % holes: focal lengths and centre within 0.01 px, and points within 0.01 px of their rays."""
+    """From one cloud with 20 % holes: focal lengths and centre within 0.01 px, points within 0.01 px of their rays."""
     lens = replace(LENS, distortion_model="brown_conrady" if distortion else "none", distortion=distortion)
     points = cloud(scene(lens), lens)
     points[np.random.default_rng(0).random(points.shape[:2]) < 0.2] = np.nan
@@ -166,7 +166,7 @@ def test_the_lens_is_seen_in_the_points(distortion: tuple[float, ...]) -> None:
 
 
 def test_parallel_rays_are_no_lens_until_they_are_placed() -> None:
-    """A grid of parallel rays raises ConfigError that names `standoff`; placed 2 m away, points are off by height / 2 m."""
+    """A grid of parallel rays: ConfigError that names `standoff`; placed 2 m away, points are off by height / 2 m."""
     v, u = np.mgrid[0:48, 0:64]
     height = 0.02 * np.random.default_rng(0).random((48, 64))
     x, y = 0.0005 * u - 0.01, 0.0004 * v - 0.008
@@ -220,7 +220,7 @@ def test_chunks_override_what_was_stated() -> None:
     ("Scan3dCoordinateSystem", "Spherical"), ("Scan3dDistanceUnit", "Pixel"),
 ])  # fmt: skip
 def test_modes_without_a_metric_image_are_refused(name: str, value: str) -> None:
-    """Uncalibrated, unordered, spherical or in pixels: ConfigError that names what to change, and the device is closed."""
+    """Uncalibrated, unordered, spherical, in pixels: ConfigError that names what to change; the device is closed."""
     camera = abc_camera(**{name: value})
     with pytest.raises(ConfigError, match=value):
         GenICamSource(camera)
@@ -301,7 +301,7 @@ def test_depth_alone_needs_a_stated_lens(tmp_path) -> None:
 
 
 def test_triggers_and_a_camera_that_is_gone() -> None:
-    """A software trigger runs the command, one that is not set up is refused; a vanished device is SourceDisconnected."""
+    """A software trigger runs the command, or is refused where not set up; a vanished device is SourceDisconnected."""
     camera = abc_camera(TriggerMode="On", TriggerSource="Software")
     camera.deliveries.extend([(delivered(), 0, None), (delivered(1), 1, None)])
     with GenICamSource(camera, features={"ExposureTime": "100"}) as source:

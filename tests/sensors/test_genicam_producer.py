@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from functools import partial
@@ -31,6 +32,13 @@ from rasant.types import Clock, Drops, Frame
 
 PRODUCER = str(Path(genicam.__file__).with_name("viky.cti"))
 OPTIONS = f"producer={PRODUCER}&standoff=8&c_axis=towards"
+
+
+@pytest.fixture(autouse=True)
+def _claims_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process has devices of its own here, so its claims must not meet those of a test beside it."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def check(frame: Frame, serial: str) -> None:
@@ -142,7 +150,7 @@ def test_opening_and_closing_leaves_nothing_behind() -> None:
     for _ in range(10):
         with open_source(f"genicam:0?{OPTIONS}") as source:
             source.read(5)
-        counts.append(len(os.listdir("/proc/self/fd")))
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
     assert counts[1:] == counts[1:2] * 9
 
 

@@ -53,12 +53,10 @@ def library() -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ImportWarning)  # its importer is of the old kind
-            gi = _binding()
-            gi.require_version("Aravis", "0.8")
-            from gi.repository import Aravis
+            _binding().require_version("Aravis", "0.8")
+            return importlib.import_module("gi.repository.Aravis")
     except (ImportError, ValueError) as error:
         raise ImportError(f"aravis: needs {PACKAGES}, for the Python that runs here: {error}", name="gi") from error
-    return Aravis
 
 
 def probe() -> Probe:

@@ -13,6 +13,7 @@ once, so all cameras behind it share one `Harvester`. Read from harvesters 1.4.3
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import threading
@@ -96,10 +97,8 @@ class _Shared:
     _open: ClassVar[dict[str, _Shared]] = {}
 
     def __init__(self, file: str) -> None:
-        from harvesters.core import Harvester
-
         self.file, self.users = file, 0
-        self.harvester: Any = Harvester()
+        self.harvester: Any = importlib.import_module("harvesters.core").Harvester()
         self.harvester.add_file(file)
         self.harvester.update()
 
@@ -199,9 +198,7 @@ class GenTLDevice:
             self._shared.release()
             kind = SourceBusy if type(error).__name__ in DENIED else SourceDisconnected
             raise kind(f"genicam: camera {self.serial}: {_said(error)}") from error
-        from harvesters.util.pfnc import dict_by_ints
-
-        self._names: Mapping[int, str] = dict_by_ints
+        self._names: Mapping[int, str] = importlib.import_module("harvesters.util.pfnc").dict_by_ints
         self.features = NodeMap(self._acquirer.remote_device.node_map)
         self.gige = str(info.tl_type) in ("GEV", "GigEVision")
         self.incomplete = 0
