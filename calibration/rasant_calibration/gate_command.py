@@ -32,8 +32,8 @@ def set_gate(
     gate = bundle.manifest.gate
     if gate is None:
         raise rasant.ConfigError(
-            f"{bundle.name or 'the bundle'} has no gate; train easynet on both modalities with "
-            "--set settings.network.gate=entropy"
+            f"{bundle.name or 'the bundle'} has no gate; train easynet on both modalities, and "
+            "export it with --set settings.deploy.gate=entropy"
         )
     if not frames:
         raise rasant.ConfigError("the source has no good part; 20 or more are advised")

@@ -18,7 +18,7 @@ from rasant_training.method import load_method, load_preset
 from rasant_training.methods.easynet.heads import PixelHead, enlarge
 from rasant_training.methods.easynet.losses import easynet_losses
 from rasant_training.methods.easynet.model import Easynet, EasynetExport
-from rasant_training.methods.easynet.recipe import EasynetLoss, EasynetNetwork
+from rasant_training.methods.easynet.recipe import EasynetDeploy, EasynetLoss, EasynetNetwork
 from rasant_training.nets.reconstructing import CHANNELS
 
 BOTH = ("color", "depth")
@@ -110,7 +110,7 @@ def test_the_total_counts_reconstructions_once_a_head() -> None:
 def test_an_open_gate_needs_nothing_but_the_fused_map() -> None:
     """By default, and for one modality, the export has no gate: logits and residual alone."""
     for gate, modalities in (("open", BOTH), ("entropy", ("color",))):
-        export = EasynetExport(Easynet(replace(SMALL, gate=gate), modalities))  # type: ignore[arg-type]
+        export = EasynetExport(Easynet(SMALL, modalities, EasynetDeploy(gate)))  # type: ignore[arg-type]
         assert export.outputs == ("logits", "residual")
         assert export.gate is None
 
@@ -118,7 +118,7 @@ def test_an_open_gate_needs_nothing_but_the_fused_map() -> None:
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_the_gate_gets_the_means_of_the_features_at_full_size(layers: int) -> None:
     """Colour first; a level's mean is that of the enlarged level, which is never made."""
-    model = Easynet(replace(PAPER, gate="entropy", layers=layers), BOTH).eval()
+    model = Easynet(replace(PAPER, layers=layers), BOTH, EasynetDeploy("entropy")).eval()
     export = EasynetExport(model)
     assert export.gate is not None
     assert (export.gate.mode, export.gate.color_features) == ("entropy", 8 * layers)

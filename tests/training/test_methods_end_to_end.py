@@ -21,8 +21,8 @@ SMALL = ["preprocess.size=[64, 64]", "preprocess.inlier_m=0.002", "preprocess.bo
          "settings.network.width=4", "postprocess.kernel=5"]  # fmt: skip
 EASYNET = ["settings.network.hidden=8"]
 CASES = {
-    "easynet": ("rgbd", [*EASYNET, "settings.network.gate=entropy"]),
-    "draem": ("rgb", ["settings.network.discriminator_width=4"]),
+    "easynet": ("rgbd", EASYNET, ["--set", "settings.deploy.gate=entropy"]),
+    "draem": ("rgb", ["settings.network.discriminator_width=4"], []),
 }
 
 
@@ -43,12 +43,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_split(root, (picture(n, height_m=0.02) for n in range(40, 42)), split="test", label="tall")
 
 
-def made(folder: Path, source: str, method: str, modalities: str, extra: list[str]) -> Path:
+def made(folder: Path, source: str, method: str, modalities: str, extra: list[str], export: list[str]) -> Path:
     """A bundle of three training steps."""
     settings = [word for setting in [*SMALL, *extra] for word in ("--set", setting)]
     run("train", method, "--data", source, "--out", folder / "run", "--steps", 3, "--modalities", modalities, *settings,
         "--json")
-    run("export", folder / "run", "-o", folder / "bare.rasant", "--json")
+    run("export", folder / "run", "-o", folder / "bare.rasant", *export, "--json")
     return folder / "bare.rasant"
 
 
@@ -122,7 +122,7 @@ def test_alpha_is_chosen_from_good_parts_and_drawn_defects(
 def test_real_pictures_without_depth_need_no_special_case(tmp_path: Path, captures: Path) -> None:
     """The RGB mode trains on tires of MVTec 3D-AD and evaluates them: too few for a figure, all get a score."""
     where = f"mvtec3d:{captures / 'mvtec3d_tire_rgb_gt'}"
-    found = run("evaluate", made(tmp_path, where, "easynet", "rgb", EASYNET), f"{where}?split=test", "--engine",
+    found = run("evaluate", made(tmp_path, where, "easynet", "rgb", EASYNET, []), f"{where}?split=test", "--engine",
                 "onnxruntime", "--json")
     (category,) = found["categories"].values()
     assert category["n_unknown"] == 0

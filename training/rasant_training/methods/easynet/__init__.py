@@ -18,7 +18,7 @@ def build(recipe: Recipe) -> Easynet:
     """The branches and heads for the modalities of the recipe. Raises ConfigError where an image size does not fit."""
     network = recipe.settings.network
     require_multiple(recipe, network.stem * 2 ** (len(network.multipliers) - 1))
-    return Easynet(network, recipe.inputs)
+    return Easynet(network, recipe.inputs, recipe.settings.deploy)
 
 
 def losses(outputs: Outputs, batch: dict[str, Tensor], recipe: Recipe) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from rasant.bundle.gate_schema import Gate
 from rasant_training.methods.easynet.heads import PixelHead, pointwise
-from rasant_training.methods.easynet.recipe import EasynetNetwork
+from rasant_training.methods.easynet.recipe import EasynetDeploy, EasynetNetwork
 from rasant_training.nets.autoencoder import Autoencoder, Reconstruction
 from rasant_training.nets.reconstructing import CHANNELS, gather, residuals, scatter
 
@@ -51,9 +51,11 @@ class MergedLevels(nn.Module):
 class Easynet(nn.Module):
     """One branch for each modality in use, and a head; with both modalities a second head of colour alone."""
 
-    def __init__(self, network: EasynetNetwork, modalities: tuple[str, ...]) -> None:
+    def __init__(
+        self, network: EasynetNetwork, modalities: tuple[str, ...], deploy: EasynetDeploy | None = None
+    ) -> None:
         super().__init__()
-        self.stem, self.gate, self.modalities = network.stem, network.gate, modalities
+        self.stem, self.modalities, self.deploy = network.stem, modalities, deploy or EasynetDeploy()
         paper = network.form == "paper"
         hidden, layers = network.hidden, network.layers
         self.features = hidden * layers  # of one modality
@@ -108,8 +110,8 @@ class EasynetExport(nn.Module):
         self.model = model
         self.gate: Gate | None = None
         self.outputs: tuple[str, ...] = ("logits", "residual")
-        if model.color_head is not None and model.gate != "open":
-            self.gate = Gate(mode=model.gate, color_features=model.features)
+        if model.color_head is not None and model.deploy.gate != "open":
+            self.gate = Gate(mode=model.deploy.gate, color_features=model.features)
             self.outputs += ("logits_color", "pooled")
 
     def forward(self, *images: Tensor) -> tuple[Tensor, ...]:

@@ -11,7 +11,7 @@ from pydantic import Field
 from rasant_training.bounds import Weight, Width
 from rasant_training.data.noise_defects import NoiseRecipe
 
-__all__ = ["EasynetLoss", "EasynetNetwork", "EasynetRecipe"]
+__all__ = ["EasynetDeploy", "EasynetLoss", "EasynetNetwork", "EasynetRecipe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,6 @@ class EasynetNetwork:
     multipliers: Annotated[tuple[Width, ...], Field(min_length=5, max_length=5)] = (1, 2, 4, 8, 8)
     layers: Annotated[int, Field(ge=1, le=3)] = 2  # levels that the heads see: full size, half, quarter
     hidden: Annotated[int, Field(ge=2)] = 512  # h: width of a merged level and of the heads' first layer
-    # Which map counts where both modalities are seen: "open" the fused one; "off" the one of colour alone; "entropy"
-    # the fused one where depth adds information. Only "open" needs nothing but the graph.
-    gate: Literal["off", "open", "entropy"] = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +41,19 @@ class EasynetLoss:
 
 
 @dataclass(frozen=True, slots=True)
+class EasynetDeploy:
+    """What is left open until the bundle is written (`rasant export --set settings.deploy.gate=entropy`)."""
+
+    # Which map counts where both modalities are seen: "open" the fused one; "off" the one of colour alone; "entropy"
+    # the fused one where depth adds information. Only "open" needs nothing but the graph.
+    gate: Literal["off", "open", "entropy"] = "open"
+
+
+@dataclass(frozen=True, slots=True)
 class EasynetRecipe:
     """Everything of EasyNet that a recipe file may set under [settings]."""
 
     network: EasynetNetwork = field(default_factory=EasynetNetwork)
     synthesis: NoiseRecipe = field(default_factory=NoiseRecipe)
     loss: EasynetLoss = field(default_factory=EasynetLoss)
+    deploy: EasynetDeploy = field(default_factory=EasynetDeploy)
