@@ -33,10 +33,13 @@ class GridLens:
     intrinsics: Intrinsics
     standoff_m: float = 0.0
 
-    def misfit_px(self, x: npt.NDArray[Any], y: npt.NDArray[Any], depth: npt.NDArray[Any]) -> float:
+    def misfit_px(
+        self, x: npt.NDArray[Any], y: npt.NDArray[Any], depth: npt.NDArray[Any], depth_scale: float = 1.0
+    ) -> float:
         """Median distance of points from where this lens sees them, on a sample; NaN without points."""
         sample = _sampled(x, y, depth, 2000)
         u, v, px, py, pz = (array[sample[4] > 0] for array in sample)
+        pz = pz * depth_scale
         if u.size == 0:
             return float("nan")
         if self.standoff_m:

@@ -57,7 +57,7 @@ def frame_of(images: Images, lens: GridLens | Intrinsics | None, scan: Scan3d, s
     if isinstance(lens, GridLens):
         camera = lens.intrinsics
         if images.x is not None and images.y is not None:
-            misfit = lens.misfit_px(images.x, images.y, images.depth * images.depth_scale)
+            misfit = lens.misfit_px(images.x, images.y, images.depth, images.depth_scale)
             if misfit > TOLERANCE_PX:
                 raise FrameError(f"the points are {misfit:.1f} px off the lens of the first; open the camera again")
     elif lens is not None:
@@ -90,6 +90,7 @@ class GenICamSource(LiveSource):
         self._device, self.serial = device, device.serial
         self._confidence, self._placement = confidence, placement or Placement()
         self._counter = BlockCounter(device.gige)
+        self._discarded = 0  # of the device's incomplete deliveries, those in our count; their numbers are missing too
         self._lens: GridLens | Intrinsics | None = None
         self._stated: Calibration | None = None
         self._settable: frozenset[str] | None = None
@@ -150,8 +151,8 @@ class GenICamSource(LiveSource):
         self._read_settings()
 
     def stats(self) -> Drops:
-        """Frames lost so far."""
-        return self._drops + Drops(damaged=self._device.incomplete)
+        """Frames lost so far, with those discarded since the last whole one."""
+        return self._drops + Drops(damaged=self._device.incomplete - self._discarded)
 
     def _start(self) -> None:
         self._device.start()
@@ -168,7 +169,10 @@ class GenICamSource(LiveSource):
         if missed < 0:
             self._lose("repeated")
             return None
-        self._lose("device", missed)
+        discarded = self._device.incomplete - self._discarded
+        self._discarded += discarded
+        self._lose("damaged", discarded)
+        self._lose("device", missed - discarded)
         images = self._decoded(delivery)
         frame = frame_of(images, self._lens, delivery.scan, self.uri, arrival_ns)
         return replace(
