@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,8 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
+from rasant.bundle import read_bundle
 from rasant.bundle.gate_schema import Gate
+from rasant.bundle.manifest import parse_manifest
 from rasant.entropy_gate import EntropyGate, histogram_entropy
+from rasant.errors import ManifestError
 
 
 @pytest.mark.parametrize(
@@ -95,3 +101,25 @@ def test_a_manifest_cannot_state_a_senseless_gate(wrong: dict[str, object]) -> N
     """Unknown modes, no features, and an alpha that no entropy can reach are refused."""
     with pytest.raises(ValidationError):
         Gate.model_validate({"mode": "entropy", "color_features": 2, **wrong})
+
+
+def test_a_gate_needs_both_heads_of_whole_images(tiny_bundle: Path) -> None:
+    """A manifest whose graph lacks a head or the features, sees one modality or runs on tiles, has no gate."""
+    values = read_bundle(tiny_bundle).manifest.model_dump(mode="json")
+    values["gate"] = {"mode": "entropy", "color_features": 2}
+    outputs = values["graphs"]["detector"]["outputs"]
+
+    def refusal() -> str:
+        try:
+            parse_manifest(json.dumps(values).encode())
+        except ManifestError as error:
+            return str(error)
+        return ""
+
+    assert "logits_color" in refusal()
+    outputs += [{"name": "logits_color", "shape": [1, 2, 64, 64]}, {"name": "pooled", "shape": [1, 3]}]
+    assert "pooled" in refusal()
+    outputs[-1]["shape"] = [1, 4]
+    assert refusal() == ""
+    values["preprocess"]["roi"], values["tiles"] = [0, 0, 64, 64], {"size": [64, 64], "overlap": 0}
+    assert "without tiles" in refusal()

@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import correlate1d
 
 from rasant_training.losses.focal import focal_loss
+from rasant_training.losses.reconstruction import reconstruction_losses
 from rasant_training.losses.ssim import ssim_loss
 
 
@@ -49,3 +50,18 @@ def test_ssim_loss_is_the_formula() -> None:
     got = ssim_loss(torch.from_numpy(a), torch.from_numpy(b)).item()
     assert 1 - ssim.mean() == pytest.approx(got, abs=1e-9)
     assert ssim_loss(torch.from_numpy(a), torch.from_numpy(a)).item() == pytest.approx(0, abs=1e-12)
+
+
+def test_reconstruction_losses_are_means_over_every_modality() -> None:
+    """Squared error of each, SSIM of those that are asked for; one channel is compared with each of three."""
+    random = np.random.default_rng(4)
+    seen = {"color": random.random((2, 3, 16, 16)), "depth": random.random((2, 3, 16, 16))}
+    clean = {"color_clean": random.random((2, 3, 16, 16)), "depth_clean": random.random((2, 1, 16, 16))}
+    images, batch = ({k: torch.from_numpy(v) for k, v in one.items()} for one in (seen, clean))
+    terms = reconstruction_losses(images, batch, ssim=("color",))
+    assert set(terms) == {"mse_color", "ssim_color", "mse_depth"}
+    for name in seen:
+        expected = np.mean((seen[name] - clean[f"{name}_clean"]) ** 2)
+        assert terms[f"mse_{name}"].item() == pytest.approx(expected, rel=1e-6)
+    expected = ssim_loss(images["color"], batch["color_clean"]).item()
+    assert terms["ssim_color"].item() == pytest.approx(expected, abs=1e-6)

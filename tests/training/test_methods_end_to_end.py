@@ -18,7 +18,7 @@ from training.boxes import picture, write_split
 
 SMALL = ["preprocess.size=[64, 64]", "preprocess.inlier_m=0.002", "preprocess.border_px=6", "data.crop=64",
          "data.batch=4", "data.whole_share=0.0", "loop.precision=32-true", "loop.threads=1", "loop.picture_every=0",
-         "settings.network.width=4", "postprocess.kernel=5"]  # fmt: skip
+         "loop.ema=0.0", "settings.network.width=4", "postprocess.kernel=5"]  # fmt: skip
 EASYNET = ["settings.network.hidden=8"]
 CASES = {
     "easynet": ("rgbd", EASYNET, ["--set", "settings.deploy.gate=entropy"]),
