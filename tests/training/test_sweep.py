@@ -52,6 +52,8 @@ def test_lists_become_runs_in_the_order_of_the_file(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [one.recipe.loop.minutes for one in runs] == [3.0] * 4 + [0.0] * 4
     assert runs[-1].recipe.modalities == "depth"
+    twice = '[[run]]\ndata = "x/lid"\n[[run]]\nname = "other"\ndata = "x/lid"\n[run.recipe.data]\nbatch = 4\n'
+    assert [one.name for one in plan(written(tmp_path, twice))] == ["lid-das3d-edge", "lid-das3d-edge-other"]
     assert {one.recipe.data.batch for one in runs} == {2}
 
 
@@ -87,8 +89,9 @@ def test_a_failed_run_stops_no_other_and_is_told_by_the_exit_code(tmp_path: Path
     assert (out / runs[1]["name"] / "checkpoint.safetensors").is_file()
     again = CliRunner().invoke(app, [*words, "--json"])
     assert [json.loads(line)["state"] for line in again.stdout.splitlines()] == ["failed"] * 3  # never overwritten
-    resumed = CliRunner().invoke(app, [*words, "--resume", "--json"])
-    assert [json.loads(line)["state"] for line in resumed.stdout.splitlines()] == ["failed", "done", "done"]
+    resumed = CliRunner().invoke(app, [*words[:-4], "--steps", "3", *words[-2:], "--resume", "--json"])
+    lines = [json.loads(line) for line in resumed.stdout.splitlines()]
+    assert [(one["state"], one["steps"]) for one in lines] == [("failed", 0), ("done", 3), ("done", 3)]
     assert "holds a run already" in again.stdout
 
 

@@ -31,7 +31,7 @@ from rasant.cli import exit_code
 from rasant.errors import ConfigError
 from rasant_training.method import load_preset
 from rasant_training.monitor import Output
-from rasant_training.recipe import Modalities, Recipe, apply_changes, read_toml
+from rasant_training.recipe import Modalities, Recipe, apply_changes, as_dict, read_toml
 from rasant_training.run import resume_run, start_run
 
 __all__ = ["Outcome", "Planned", "plan", "sweep", "table", "with_ray"]
@@ -44,6 +44,7 @@ class _Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    name: str = ""  # added to the names of its runs
     method: str | list[str] = "das3d"
     preset: str | list[str] = "edge"
     data: str | list[str]
@@ -103,22 +104,22 @@ def plan(file: Path, changes: Sequence[tuple[str, dict[str, Any]]] = ()) -> list
             for origin, change in ((f"{file}: run.{number}.recipe", entry.recipe), (str(file), own | drawn), *changes):
                 recipe = apply_changes(recipe, change, origin)
             several = [axis for axis, found in zip(AXES, values, strict=True) if len(found) > 1]
-            name = _name(recipe, data, several)
+            name = _name(recipe, data, several, entry.name)
             if name in runs:
-                raise ConfigError(f"{file}: run.{number} trains {name} a second time; give its runs another seed, or "
-                                  "sweep the recipes in two files with two --out folders")
+                raise ConfigError(f"{file}: run.{number} trains {name} a second time; give one of the two a name")
             runs[name] = Planned(name, data, recipe)
     if not runs:
         raise ConfigError(f"{file}: it has no [[run]]")
     return list(runs.values())
 
 
-def _name(recipe: Recipe, data: str, several: Sequence[str]) -> str:
-    """category-method-preset, and what else varies: a folder's name."""
+def _name(recipe: Recipe, data: str, several: Sequence[str], own: str) -> str:
+    """category-method-preset, what else varies, and the entry's own name: a folder's name."""
     category = re.split(r"[/:]", data.partition("?")[0].rstrip("/"))[-1]
     words = [category, recipe.method, recipe.preset]
     words += [recipe.modalities] if "modalities" in several else []
     words += [f"seed{recipe.loop.seed}"] if "seed" in several else []
+    words += [own] if own else []
     return re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join(words)).strip(".")
 
 
@@ -186,7 +187,8 @@ def _train(one: Planned, folder: Path, resume: bool, output: Output) -> Outcome:
     started, run = time.monotonic(), folder / one.name
     try:
         if resume and (run / "run.json").exists():
-            sitting = resume_run(run, [], data=one.data, output=output)
+            loop = {"loop": as_dict(one.recipe)["loop"]}  # how long it shall be may have changed
+            sitting = resume_run(run, [("the sweep", loop)], data=one.data, output=output)
         else:
             sitting = start_run(one.recipe, one.data, run, output=output)
     except Exception as error:  # the other runs are none of its business
