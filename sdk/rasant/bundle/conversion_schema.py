@@ -39,10 +39,10 @@ class GoldenFrames(Strict):
 class Quantisation(Strict):
     """How the detector became 8-bit integers or float16.
 
-    method: the rule of the ranges, or "fp16". frames: those that set the ranges, good ones and the same with synthetic defects;
-    data_sha256: of the good ones' pixels. probes: frames, half with a synthetic defect, on which the rest was chosen. score_mean, score_max, map_max:
-    difference to the float graph on them. float_nodes: nodes left in float32, float_share: their part of the
-    multiply-adds.
+    method: the rule of the ranges, or "fp16". frames: those that set the ranges, good ones and the same with synthetic
+    defects; data_sha256: of the good ones' pixels. probes: frames, half with a synthetic defect, on which the rest was
+    chosen. score_mean, score_max, map_max: difference to the float graph on them. float_nodes: nodes left in float32,
+    float_share: their part of the multiply-adds.
     """
 
     method: Name
