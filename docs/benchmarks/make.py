@@ -3,11 +3,13 @@
 
 `python docs/benchmarks/make.py` measures (about ten minutes; leave the machine alone);
 `--again` measures once more and keeps the best of each, for a machine that cannot be left alone;
-`--page` only writes the page and the curve again from docs/benchmarks/rows.json.
+`--only decode` measures the operations of that name and keeps the other rows; `--page` only writes the page and the
+curve again from docs/benchmarks/rows.json.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import os
@@ -124,11 +126,29 @@ def page(found: dict[str, Any]) -> str:
     return text
 
 
+def replaced(found: dict[str, Any], only: str) -> dict[str, Any]:
+    """`found` with the operations whose name holds `only` measured now; new ones come last."""
+    load = machine()["loads"]
+    measured = [asdict(row) for row in rows(1, seconds=0.7, only=only)]
+    names = {row["op"] for row in measured}
+    kept = [row for row in found["rows"] if row["op"] not in names]
+    where = found["machine"] | {"loads": found["machine"]["loads"] + load}
+    return found | {"machine": where, "rows": kept + measured}
+
+
 def main() -> None:
     """Measure unless `--page`, and write."""
-    if "--page" not in sys.argv[1:]:
+    parser = argparse.ArgumentParser(description="All operations against their peers.")
+    parser.add_argument("--page", action="store_true", help="only write the page again")
+    parser.add_argument("--again", action="store_true", help="keep the better of this measurement and the stored one")
+    parser.add_argument("--only", default="", help="measure the operations whose name holds this, keep the others")
+    options = parser.parse_args()
+    if options.only:
+        measured = json.loads(json.dumps(replaced(json.loads(ROWS.read_text(encoding="utf-8")), options.only)))
+        ROWS.write_text(json.dumps(measured, indent=0) + "\n", encoding="utf-8")
+    elif not options.page:
         measured = json.loads(json.dumps(collect()))
-        if "--again" in sys.argv[1:]:
+        if options.again:
             before = json.loads(ROWS.read_text(encoding="utf-8"))
             loads = before["machine"]["loads"] + measured["machine"]["loads"]
             measured = best_of(measured, before | {"machine": measured["machine"]})
