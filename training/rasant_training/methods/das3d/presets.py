@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rasant.preprocess import PreprocessParams
+from rasant_training import edge
 from rasant_training.methods.das3d.recipe import Das3dLoss, Das3dNetwork, Das3dRecipe, Das3dSynthesis
-from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, PostprocessRecipe, Recipe
+from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, Recipe
 
 __all__ = ["PRESETS"]
 
@@ -18,18 +19,11 @@ EDGE = Recipe(
     method="das3d",
     preset="edge",
     settings=Das3dRecipe(loss=Das3dLoss(focal=20.0)),  # unweighted, the discriminator hardly learns in a short training
-    preprocess=PreprocessParams(
-        background="plane_ransac",
-        inlier_m=0.002,
-        foreground_m=0.001,  # the published 5 mm would erase much of a low part
-        fill_passes=4,
-        close_iterations=3,
-        depth_rule="height_range",  # height above the fitted background, over the frozen relief of the class
-    ),
-    data=DataRecipe(crop=128, batch=8, whole_share=0.45),
-    optimizer=OptimizerRecipe(kind="adamw", learning_rate=2e-3, weight_decay=1e-4, schedule="cosine"),
-    loop=LoopRecipe(steps=3600, ema=0.998, precision="bf16-mixed"),
-    postprocess=PostprocessRecipe(kernel=5),  # the published 21 would drown a defect of 14 pixels
+    preprocess=edge.PREPROCESS,
+    data=edge.DATA,
+    optimizer=edge.OPTIMIZER,
+    loop=edge.LOOP,
+    postprocess=edge.POSTPROCESS,
 )
 
 NANO = replace(

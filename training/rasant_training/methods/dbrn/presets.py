@@ -7,8 +7,9 @@ Why `edge` looks as it does is measured in README.md.
 from __future__ import annotations
 
 from rasant.preprocess import PreprocessParams
+from rasant_training import edge
 from rasant_training.methods.dbrn.recipe import DbrnLoss, DbrnNetwork, DbrnRecipe, DbrnSynthesis
-from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, PostprocessRecipe, Recipe
+from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, Recipe
 
 __all__ = ["PRESETS"]
 
@@ -16,20 +17,13 @@ EDGE = Recipe(
     method="dbrn",
     preset="edge",
     settings=DbrnRecipe(),
-    preprocess=PreprocessParams(
-        background="plane_ransac",
-        inlier_m=0.002,
-        foreground_m=0.001,  # the height of a part's rim, not of the largest part
-        fill_passes=4,
-        close_iterations=3,
-        depth_rule="height_range",  # a frozen scale: a flying pixel must not rescale the frame
-    ),
-    data=DataRecipe(crop=128, batch=8, whole_share=0.45),
+    preprocess=edge.PREPROCESS,
+    data=edge.DATA,
     optimizer=OptimizerRecipe(
         kind="adamw", learning_rate=1e-3, rates={"embed": 1e-3, "score": 2e-3, "discriminate": 1e-3}
     ),
-    loop=LoopRecipe(steps=3600, ema=0.998, precision="bf16-mixed"),
-    postprocess=PostprocessRecipe(kernel=5),
+    loop=edge.LOOP,
+    postprocess=edge.POSTPROCESS,
 )
 
 PAPER = Recipe(

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from rasant.preprocess import PreprocessParams
+from rasant_training import edge
 from rasant_training.data.noise_defects import NoiseRecipe
 from rasant_training.methods.easynet.recipe import EasynetLoss, EasynetNetwork, EasynetRecipe
-from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, PostprocessRecipe, Recipe
+from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, Recipe
 
 __all__ = ["PRESETS"]
 
@@ -18,18 +19,11 @@ EDGE = Recipe(
         synthesis=NoiseRecipe(lattice=(2, 5), threshold=(0.3, 0.6), tint_share=0.5),
         loss=EasynetLoss(focal=20.0),  # unweighted, the heads hardly learn in a short training
     ),
-    preprocess=PreprocessParams(
-        background="plane_ransac",
-        inlier_m=0.002,
-        foreground_m=0.001,  # the published 5 mm would erase much of a low part
-        fill_passes=4,
-        close_iterations=3,
-        depth_rule="height_range",
-    ),
-    data=DataRecipe(crop=128, batch=8, whole_share=0.45),
-    optimizer=OptimizerRecipe(kind="adamw", learning_rate=2e-3, weight_decay=1e-4, schedule="cosine"),
-    loop=LoopRecipe(steps=3600, ema=0.998, precision="bf16-mixed"),
-    postprocess=PostprocessRecipe(kernel=5),
+    preprocess=edge.PREPROCESS,
+    data=edge.DATA,
+    optimizer=edge.OPTIMIZER,
+    loop=edge.LOOP,
+    postprocess=edge.POSTPROCESS,
 )
 
 PAPER = Recipe(
