@@ -4,20 +4,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import typer
 
 import rasant
 from rasant_calibration.effect import Effect, Inputs, Probe, probes, spoil
 from rasant_calibration.good_parts import hash_pixels
 
-__all__ = ["Evidence", "convert_bundle", "effect_columns", "gather_evidence", "prepare_inputs"]
-
+__all__ = ["Evidence", "convert_bundle", "effect_columns", "gather_evidence", "hand_over", "prepare_inputs"]
 
 DEFECTS = 2  # synthetic ones on each good part that sets ranges
 
@@ -79,6 +81,21 @@ def convert_bundle(
     })  # fmt: skip
     kept = {name: data for name, data in bundle.files.items() if name != bundle.manifest.detector.file}
     return manifest, {**kept, **_golden(bundle, model), file: model}
+
+
+def hand_over(
+    output: Path, manifest: rasant.Manifest, files: dict[str, bytes], choice: Any, *, source: str, frames: int,
+    report: str, as_json: bool,
+) -> None:
+    """Write the converted bundle and print what was measured. choice: a dataclass with a field `model`, the graph."""
+    rasant.write_bundle(output, manifest, files)
+    if as_json:
+        values = asdict(choice)
+        values["size_bytes"] = len(values.pop("model"))
+        typer.echo(json.dumps({**values, "source": source, "frames": frames, "output": str(output)}))
+        return
+    typer.echo(report)
+    typer.echo(f"written: {output}; next: rasant calibrate threshold {output} GOOD_PARTS -o STATION.rasant")
 
 
 def effect_columns(found: Effect) -> str:

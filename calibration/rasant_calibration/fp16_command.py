@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import rasant
-from rasant_calibration.conversion import convert_bundle, effect_columns, gather_evidence
+from rasant_calibration.conversion import convert_bundle, effect_columns, gather_evidence, hand_over
 from rasant_calibration.effect import silent
 from rasant_calibration.fp16 import Fp16Choice, choose_fp16
 from rasant_calibration.good_parts import read_good_frames
@@ -65,12 +63,9 @@ def fp16(
     manifest, files, choice = halve_bundle(
         packed, parts, target=target, max_float=max_float, seed=seed, progress=silent if as_json else typer.echo
     )
-    rasant.write_bundle(output, manifest, files)
-    if as_json:
-        typer.echo(json.dumps({**_as_json(choice), "source": source, "frames": len(parts), "output": str(output)}))
-        return
-    typer.echo(_report(choice))
-    typer.echo(f"written: {output}; next: rasant calibrate threshold {output} GOOD_PARTS -o STATION.rasant")
+    hand_over(
+        output, manifest, files, choice, source=source, frames=len(parts), report=_report(choice), as_json=as_json
+    )
 
 
 def _report(choice: Fp16Choice) -> str:
@@ -85,9 +80,3 @@ def _report(choice: Fp16Choice) -> str:
     lines.append(f"{'chosen':<20} {effect_columns(choice.effect)}")
     lines.append(f"{100 * choice.float_share:.1f} % of the multiply-adds stay in float32")
     return "\n".join(lines)
-
-
-def _as_json(choice: Fp16Choice) -> dict[str, Any]:
-    values = asdict(choice)
-    values["size_bytes"] = len(values.pop("model"))
-    return values

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import rasant
-from rasant_calibration.conversion import convert_bundle, effect_columns, gather_evidence
+from rasant_calibration.conversion import convert_bundle, effect_columns, gather_evidence, hand_over
 from rasant_calibration.effect import silent
 from rasant_calibration.good_parts import read_good_frames
 from rasant_calibration.int8 import Int8Choice, choose_int8
@@ -66,12 +64,9 @@ def int8(
         packed, parts, target=target, max_float=max_float, methods=(method,) if method else (), seed=seed,
         progress=silent if as_json else typer.echo,
     )  # fmt: skip
-    rasant.write_bundle(output, manifest, files)
-    if as_json:
-        typer.echo(json.dumps({**_as_json(choice), "source": source, "frames": len(parts), "output": str(output)}))
-        return
-    typer.echo(_report(choice))
-    typer.echo(f"written: {output}; next: rasant calibrate threshold {output} GOOD_PARTS -o STATION.rasant")
+    hand_over(
+        output, manifest, files, choice, source=source, frames=len(parts), report=_report(choice), as_json=as_json
+    )
 
 
 def _report(choice: Int8Choice) -> str:
@@ -86,9 +81,3 @@ def _report(choice: Int8Choice) -> str:
     lines += [f"{name[-20:]:<20} {effect_columns(found)}" for name, found in choice.kept.items()]
     lines.append(f"{100 * choice.float_share:.1f} % of the multiply-adds stay in float")
     return "\n".join(lines)
-
-
-def _as_json(choice: Int8Choice) -> dict[str, Any]:
-    values = asdict(choice)
-    values["size_bytes"] = len(values.pop("model"))
-    return values
