@@ -145,7 +145,7 @@ def test_what_a_window_would_need(monkeypatch: pytest.MonkeyPatch) -> None:
     fake.TkVersion = 8.6
     monkeypatch.setitem(sys.modules, "tkinter", fake)
     monkeypatch.setenv("DISPLAY", ":0")
-    assert probe().needs == "" and probe().library == "tkinter 8.6"
+    assert probe().needs == "" and probe().package == "tkinter 8.6"
     monkeypatch.delenv("DISPLAY")
     assert "DISPLAY" in probe().needs and "stored" in probe().needs
     monkeypatch.setitem(sys.modules, "tkinter", None)

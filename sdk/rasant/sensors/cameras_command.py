@@ -28,7 +28,7 @@ def cameras(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON
     for probe in found:
         count = len(probe.cameras)
         state = f"needs {probe.needs}" if probe.needs else f"{count} connected" if count else "none connected"
-        typer.echo(f"{probe.scheme + ':':<12s} {state}" + (f" ({probe.library})" if probe.library else ""))
+        typer.echo(f"{probe.scheme + ':':<12s} {state}" + (f" ({probe.package})" if probe.package else ""))
         for camera in probe.cameras:
             typer.echo(f"  {camera.uri:<30s} {camera.name}" + (f", {camera.note}" if camera.note else ""))
 

@@ -123,10 +123,10 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What an adapter found. library: its name and version, or empty; needs: what is missing, or empty."""
+    """What an adapter found. package: what it uses and its version, or empty; needs: what is missing, or empty."""
 
     scheme: str
-    library: str
+    package: str
     needs: str
     cameras: tuple[Camera, ...] = ()
 
