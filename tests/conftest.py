@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from hypothesis import settings
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = ROOT.parent / "shared" / "data"
 
-# A busy machine is no failure: pytest-timeout ends what hangs.
-settings.register_profile("rasant", deadline=None)
-settings.load_profile("rasant")
+# A busy machine is no failure: pytest-timeout ends what hangs. A red run must come from the change it judges: examples
+# are the same in every run, and other ones are looked for on purpose, with HYPOTHESIS_PROFILE=explore.
+settings.register_profile("rasant", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "rasant"))
 
 
 @pytest.fixture(scope="session")

@@ -73,8 +73,9 @@ def test_depth_comes_back(seed: int, rows: int, cols: int, model: str, axes: str
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(LENSES)))
 def test_noise_is_cut_down_as_by_a_search(seed: int, model: str) -> None:
-    """Column and row with noise of 0.5 px: the depth is that of a search for the nearest point, within 20 micrometres
-    (the direction of the curve is taken without the lens), and the residual is what is left across the line.
+    """Column and row with noise of 0.5 px: the depth is that of a search for the nearest point, within 10 micrometres
+    in the median and 0.3 mm anywhere (the direction of the curve is taken without the lens: a fisheye's bends most),
+    and the residual is what is left across the line.
     """
     shape = (6, 20)
     plan, depth = _plan(model, seed, shape), _depth(seed, shape)
@@ -86,7 +87,7 @@ def test_noise_is_cut_down_as_by_a_search(seed: int, model: str) -> None:
     numbers = {"fx": p.fx, "fy": p.fy, "cx": p.cx, "cy": p.cy, "model": p.distortion_model, "k": p.distortion}
     wanted = twin.triangulate(column, row, plan.rays(), np.reshape(plan.pose, (3, 4)), numbers, 0.3, 0.7)
     u, v = _seen(plan, found.astype(np.float64))
-    assert np.abs(found - wanted).max() < 1e-4 and np.median(np.abs(found - wanted)) < 2e-5
+    assert np.abs(found - wanted).max() < 3e-4 and np.median(np.abs(found - wanted)) < 1e-5
     assert np.abs(np.hypot(column - u, row - v) - residual).max() < 2e-3
 
 

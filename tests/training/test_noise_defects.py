@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rasant_training.data.noise_defects import NoiseDefects, NoiseRecipe
+from rasant_training.data.places import EVERYWHERE
 from rasant_training.data.throughput import made_parts
 from rasant_training.method import load_preset
 from rasant_training.recipe import Recipe
@@ -64,8 +65,9 @@ def test_noise_replaces_depth_with_values_above_the_threshold() -> None:
 
 def test_both_sides_mark_about_twice_as_much() -> None:
     """sides = "both" marks where the noise is below minus the threshold, too."""
+    published = {"normal_share": 0.0, "gate_px": EVERYWHERE, "stroke_share": 0.0}
     one, both = (
-        np.mean([NoiseDefects(PARTS, recipe(normal_share=0.0, sides=s), 4)(k)["mask"].mean() for k in range(60)])
+        np.mean([NoiseDefects(PARTS, recipe(sides=s, **published), 4)(k)["mask"].mean() for k in range(60)])
         for s in ("pos", "both")
     )
     assert 1.6 < both / one < 2.4
@@ -79,6 +81,17 @@ def test_a_picture_in_depth_keeps_its_share_of_the_part() -> None:
     values = np.concatenate([s["depth"][0][s["mask"] > 0] for s in samples])
     assert values.min() >= 0.0 and values.max() <= 1.0
     assert (values < 0.5).any()
+
+
+def test_a_defect_may_be_of_one_modality_alone() -> None:
+    """alone_share = 1 leaves colour or depth as it was, each about as often; 0 changes both."""
+    for share, wanted in ((1.0, {(True, False), (False, True)}), (0.0, {(True, True)})):
+        draw = NoiseDefects(PARTS, recipe(normal_share=0.0, alone_share=share, lattice=(2, 4)), 8)
+        samples = [sample for sample in map(draw, range(40)) if sample["mask"].any()]
+        changed = [
+            tuple(bool((s[name] != s[f"{name}_clean"]).any()) for name in ("color", "depth")) for s in samples
+        ]  # fmt: skip
+        assert set(changed) == wanted and 0.2 < np.mean([c for c, _ in changed]) <= 1.0
 
 
 def test_a_folder_of_pictures_is_used_under_draems_operations(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from rasant.synthesis.replace_noise import replace_noise
 from rasant.synthesis.texture import FolderTextures, augmented, tinted
 from rasant_training.bounds import Exponents, Share, Shares
 from rasant_training.data.batches import Sample
-from rasant_training.data.crops import CropRecipe, NormalCrops
+from rasant_training.data.crops import NormalCrops
+from rasant_training.data.places import PlaceRecipe, defect_place
 
 if TYPE_CHECKING:
     from rasant_training.data.parts import PreparedParts
@@ -27,10 +28,11 @@ Image = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class NoiseRecipe(CropRecipe):
+class NoiseRecipe(PlaceRecipe):
     """How defects are drawn; lengths in pixels of the network's image."""
 
     normal_share: Share = 0.5  # samples without a defect
+    alone_share: Share = 0.0  # defects of one modality alone, where there are two
     lattice: Exponents = (0, 5)  # 2^k cells a crop and axis, k uniform in this range
     threshold: Shares = (0.5, 0.5)  # of the noise, uniform in this range
     sides: Literal["pos", "both"] = "pos"  # noise above the threshold, or its negative below, too
@@ -61,15 +63,18 @@ class NoiseDefects:
         sample = {f"{name}_clean": image for name, image in clean.items()} | clean
         if random.random() < r.normal_share:
             return sample | {"mask": np.zeros(self.crops.size, np.float32)}
-        color, depth = clean.get("color"), clean["depth"][0] if "depth" in clean else None
+        seen = self._seen(clean, random)
+        color, depth = seen.get("color"), seen["depth"][0] if "depth" in seen else None
         relief = None
         if depth is not None and r.depth == "picture":
             relief = np.ascontiguousarray(self._picture(index, random).mean(axis=0))
+        support = foreground if r.where == "foreground" else np.ones_like(foreground)
+        stroke, support, threshold = defect_place(r, support, random, r.threshold)
         drawn = replace_noise(
-            color, depth, foreground if r.where == "foreground" else np.ones_like(foreground), seed=self.seed,
-            index=index, texture=None if color is None else self._texture(color, index, random), relief=relief,
-            threshold=random.uniform(*r.threshold), rule="positive" if r.sides == "pos" else "absolute",
-            opacity=r.opacity, lattice=r.lattice,
+            color, depth, support, seed=self.seed, index=index, field=stroke, relief=relief,
+            texture=None if color is None else self._texture(color, index, random),
+            threshold=threshold, rule="positive" if r.sides == "pos" else "absolute", opacity=r.opacity,
+            lattice=r.lattice,
         )  # fmt: skip
         sample["mask"] = drawn.mask.astype(np.float32)
         if drawn.color is not None:
@@ -77,6 +82,13 @@ class NoiseDefects:
         if drawn.depth is not None:
             sample["depth"] = drawn.depth[None]
         return sample
+
+    def _seen(self, clean: Sample, random: np.random.Generator) -> Sample:
+        """The modalities that the defect is in."""
+        if len(clean) < 2 or random.random() >= self.recipe.alone_share:
+            return clean
+        name = sorted(clean)[int(random.integers(len(clean)))]
+        return {name: clean[name]}
 
     def _texture(self, color: Image, index: int, random: np.random.Generator) -> Image:
         """What colour becomes, (3, h, w)."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from rasant.preprocess import PreprocessParams
 from rasant_training import edge
+from rasant_training.data.places import EVERYWHERE
 from rasant_training.methods.das3d.recipe import Das3dLoss, Das3dNetwork, Das3dRecipe, Das3dSynthesis
 from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, Recipe
 
@@ -49,7 +50,7 @@ PAPER = Recipe(
             gain=0.0,
             lattice=(0, 5),
             threshold=(0.5, 0.5),
-            gate_px=(1e4, 1e4),  # every blob of the field
+            gate_px=EVERYWHERE,
             stroke_share=0.0,
             sigma_px=(2.0, 10.0),
             tint_share=0.0,

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from rasant.ops.defect import MAX_SIGMA
 from rasant_training.bounds import Exponents, Positive, PositiveRange, Share, Shares, Weight, Width, rising
-from rasant_training.data.crops import CropRecipe
+from rasant_training.data.places import PlaceRecipe
 
 __all__ = ["Das3dLoss", "Das3dNetwork", "Das3dRecipe", "Das3dSynthesis"]
 
@@ -35,13 +35,11 @@ class Das3dNetwork:
 
 
 @dataclass(frozen=True, slots=True)
-class Das3dSynthesis(CropRecipe):
+class Das3dSynthesis(PlaceRecipe):
     """How synthetic defects are drawn. Heights in millimetres, lengths in network pixels."""
 
     lattice: Exponents = (2, 5)  # 2^k cells a crop and axis, k uniform in this range
     threshold: Shares = (0.25, 0.6)  # t_p
-    gate_px: PositiveRange = (5.0, 48.0)  # radius of the discs that let a few Perlin blobs through, log-uniform
-    stroke_share: Share = 0.3  # crops whose mask is a thin stroke
     sigma_px: _Sigmas = (0.6, 5.0)  # s of the skew-Gaussian kernel, log-uniform
     skew: Weight = 0.5  # a uniform in +-, 1/pixel
     amplitude_mm: PositiveRange = (0.4, 6.0)  # p_z, log-uniform

@@ -14,10 +14,9 @@ import numpy.typing as npt
 from rasant.ops.defect import DefectParams, apply_defect
 from rasant.synthesis.noise import FIELDS, RandomFields, random_texture
 from rasant.synthesis.skew_gauss import skew_gauss_params
-from rasant.synthesis.spots import spots_mask
-from rasant.synthesis.strokes import stroke_mask
 from rasant.synthesis.texture import FolderTextures, tinted
 from rasant_training.data.crops import NormalCrops
+from rasant_training.data.places import defect_place
 from rasant_training.methods.das3d.recipe import Das3dRecipe
 from rasant_training.recipe import Recipe
 
@@ -89,14 +88,10 @@ class Synthesiser:
     ) -> tuple[Image | None, Mask, DefectParams]:
         """A stroke or, for noise, None; where it may act; and what becomes of it, in millimetres."""
         r = self.recipe
-        stroke: Image | None
-        sigma, inside = _log_uniform(r.sigma_px, random), np.flatnonzero(foreground)
-        if random.random() < r.stroke_share and len(inside):
-            stroke, support, t = stroke_mask(self.size, self._place(inside, random), random), foreground, 0.5
+        sigma = _log_uniform(r.sigma_px, random)
+        stroke, support, t = defect_place(r, foreground, random, r.threshold)
+        if stroke is not None:
             sigma = min(sigma, 0.8)  # wider, and a stroke would blur away
-        else:
-            t = random.uniform(*r.threshold)
-            stroke, support = None, foreground & spots_mask(foreground, random, radius=r.gate_px)
         skew = random.uniform(-r.skew, r.skew, 2)
         amplitude = _log_uniform(r.amplitude_mm, random) * float(random.choice([-1.0, 1.0]))
         params = skew_gauss_params(
@@ -104,10 +99,6 @@ class Synthesiser:
             unit=self.units_per_mm,
         )  # fmt: skip
         return stroke, support, params
-
-    def _place(self, inside: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.float64]:
-        """(y, x) of one of the pixels whose flat indices are given."""
-        return np.array(divmod(int(inside[int(random.integers(len(inside)))]), self.size[1]), np.float64)
 
     def _texture(self, color: Image, fields: RandomFields, random: np.random.Generator) -> Image:
         """What colour becomes: I_a = (1 - M) I + M ((1 - b) A + b I), b ~ U(0, opacity)."""

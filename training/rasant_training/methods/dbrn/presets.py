@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rasant.preprocess import PreprocessParams
 from rasant_training import edge
+from rasant_training.data.places import EVERYWHERE
 from rasant_training.methods.dbrn.recipe import DbrnLoss, DbrnNetwork, DbrnRecipe, DbrnSynthesis
 from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, Recipe
 
@@ -47,7 +48,7 @@ PAPER = Recipe(
             gain=0.0,
             lattice=(0, 5),
             threshold=0.5,
-            gate_px=(1e4, 1e4),  # every blob of the field
+            gate_px=EVERYWHERE,
             stroke_share=0.0,
         ),
         loss=DbrnLoss(focal=0.25),  # times 3 where anomalous: 0.75 and 0.25

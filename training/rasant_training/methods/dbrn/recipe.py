@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rasant_training.bounds import Exponents, Positive, PositiveRange, Share, Weight, Width
-from rasant_training.data.crops import CropRecipe
+from rasant_training.bounds import Exponents, Positive, Share, Weight, Width
+from rasant_training.data.places import PlaceRecipe
 
 __all__ = ["DbrnDeploy", "DbrnLoss", "DbrnNetwork", "DbrnRecipe", "DbrnSynthesis"]
 
@@ -39,15 +39,13 @@ class DbrnNetwork:
 
 
 @dataclass(frozen=True, slots=True)
-class DbrnSynthesis(CropRecipe):
+class DbrnSynthesis(PlaceRecipe):
     """How normal crops and their synthetic defects are drawn; see `rasant.synthesis.zero_or_blend`."""
 
     unchanged: Share = 0.3  # 1 - epsilon_1
     zeroed: Share = 0.2  # epsilon_1 - epsilon_2; the rest is mixed with a picture
     lattice: Exponents = (2, 5)  # 2^k cells a crop and axis, k uniform in this range
     threshold: Share = 0.3  # of the noise
-    gate_px: PositiveRange = (5.0, 48.0)  # radius of the discs that let a few blobs through; log-uniform
-    stroke_share: Share = 0.3  # crops whose mask is a thin stroke, which noise never gives
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from rasant.synthesis.spots import spots_mask
-from rasant.synthesis.strokes import stroke_mask
 from rasant.synthesis.zero_or_blend import zero_or_blend
 from rasant_training.data.batches import Sample
 from rasant_training.data.crops import NormalCrops
+from rasant_training.data.places import defect_place
 from rasant_training.methods.dbrn.recipe import DbrnRecipe
 from rasant_training.recipe import Recipe
 
@@ -20,9 +18,6 @@ if TYPE_CHECKING:
     from rasant_training.data.parts import PreparedParts
 
 __all__ = ["Synthesiser"]
-
-Image = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 
 class Synthesiser:
@@ -44,12 +39,12 @@ class Synthesiser:
         """
         random = np.random.default_rng((self.seed, index, 1))  # (seed, index) belongs to the defect
         foreground, clean = self.crops(random)
-        stroke, support = self._place(foreground, random)
+        r = self.recipe
+        stroke, support, threshold = defect_place(r, foreground, random, (r.threshold, r.threshold))
         depth = clean["depth"][0] if "depth" in clean else None
         drawn = zero_or_blend(
-            clean.get("color"), depth, support, seed=self.seed, index=index, field=stroke,
-            threshold=self.recipe.threshold if stroke is None else 0.5, lattice=self.recipe.lattice,
-            unchanged=self.recipe.unchanged, zeroed=self.recipe.zeroed,
+            clean.get("color"), depth, support, seed=self.seed, index=index, field=stroke, threshold=threshold,
+            lattice=r.lattice, unchanged=r.unchanged, zeroed=r.zeroed,
         )  # fmt: skip
         sample = {f"{name}_clean": image for name, image in clean.items()}
         sample |= {"mask": drawn.mask.astype(np.float32), "foreground": foreground.astype(np.float32)}
@@ -58,11 +53,3 @@ class Synthesiser:
         if drawn.depth is not None:
             sample["depth"] = drawn.depth[None]
         return sample
-
-    def _place(self, foreground: Mask, random: np.random.Generator) -> tuple[Image | None, Mask]:
-        """A thin stroke and the part, or, for noise, None and a few discs on the part: where a defect may be."""
-        inside = np.flatnonzero(foreground)
-        if random.random() < self.recipe.stroke_share and len(inside):
-            y, x = divmod(int(inside[int(random.integers(len(inside)))]), self.crops.size[1])
-            return stroke_mask(self.crops.size, np.array([y, x], np.float64), random), foreground
-        return None, foreground & spots_mask(foreground, random, radius=self.recipe.gate_px)

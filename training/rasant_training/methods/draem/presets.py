@@ -6,6 +6,7 @@ from __future__ import annotations
 from rasant.preprocess import PreprocessParams
 from rasant_training import edge
 from rasant_training.data.noise_defects import NoiseRecipe
+from rasant_training.data.places import EVERYWHERE
 from rasant_training.methods.draem.recipe import DraemLoss, DraemNetwork, DraemRecipe
 from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, Recipe
 
@@ -24,7 +25,9 @@ EDGE = Recipe(
             discriminator_width=24,
             discriminator_multipliers=(1, 2, 4, 4, 4),
         ),
-        synthesis=NoiseRecipe(lattice=(2, 5), threshold=(0.3, 0.6), depth="picture", tint_share=0.5),
+        synthesis=NoiseRecipe(
+            normal_share=0.35, lattice=(2, 5), threshold=(0.15, 0.5), depth="picture", opacity=0.9, tint_share=0.5
+        ),
         loss=DraemLoss(focal=20.0),  # unweighted, the discriminator hardly learns in a short training
     ),
     preprocess=edge.PREPROCESS,
@@ -40,7 +43,8 @@ PAPER = Recipe(
     modalities="rgb",
     settings=DraemRecipe(
         synthesis=NoiseRecipe(
-            rotation_deg=90.0, rotation_share=0.3, gain=0.0, where="everywhere", depth="picture"
+            rotation_deg=90.0, rotation_share=0.3, gain=0.0, where="everywhere", depth="picture", gate_px=EVERYWHERE,
+            stroke_share=0.0,
         ),
     ),
     preprocess=PreprocessParams(background="none", channel_order="bgr", depth_rule="percentile",

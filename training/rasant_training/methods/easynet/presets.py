@@ -6,6 +6,7 @@ from __future__ import annotations
 from rasant.preprocess import PreprocessParams
 from rasant_training import edge
 from rasant_training.data.noise_defects import NoiseRecipe
+from rasant_training.data.places import EVERYWHERE
 from rasant_training.methods.easynet.recipe import EasynetLoss, EasynetNetwork, EasynetRecipe
 from rasant_training.recipe import DataRecipe, LoopRecipe, OptimizerRecipe, Recipe
 
@@ -16,7 +17,10 @@ EDGE = Recipe(
     preset="edge",
     settings=EasynetRecipe(
         network=EasynetNetwork(form="edge", stem=2, width=24, multipliers=(1, 2, 4, 4, 4), hidden=64),
-        synthesis=NoiseRecipe(lattice=(2, 5), threshold=(0.3, 0.6), tint_share=0.5),
+        synthesis=NoiseRecipe(
+            normal_share=0.35, alone_share=0.5, lattice=(2, 5), threshold=(0.15, 0.5), depth="picture", opacity=0.9,
+            tint_share=0.5,
+        ),
         loss=EasynetLoss(focal=20.0),  # unweighted, the heads hardly learn in a short training
     ),
     preprocess=edge.PREPROCESS,
@@ -29,7 +33,7 @@ EDGE = Recipe(
 PAPER = Recipe(
     method="easynet",
     preset="paper",
-    settings=EasynetRecipe(synthesis=NoiseRecipe(rotation_share=0.0, gain=0.0)),
+    settings=EasynetRecipe(synthesis=NoiseRecipe(rotation_share=0.0, gain=0.0, gate_px=EVERYWHERE, stroke_share=0.0)),
     preprocess=PreprocessParams(
         background="plane_ransac", inlier_m=0.004, foreground_m=0.005, channel_order="bgr",
         depth_rule="easynet_foreground",
