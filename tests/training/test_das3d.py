@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -91,6 +93,46 @@ def test_every_parameter_learns() -> None:
     das3d_losses(model(batch), batch, Das3dLoss())["total"].backward()
     silent = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert silent == []
+
+
+def test_late_fusion_takes_the_surer_modality_in_each_pixel() -> None:
+    """The probability is the largest of the heads', at the stem's resolution, where they are fused."""
+    torch.manual_seed(1)
+    model = Das3d(replace(SMALL, fusion="late", stem=1), BOTH).eval()
+    outputs = model(images(BOTH, 64, batch=2))
+    assert outputs.heads is not None and set(outputs.heads) == set(BOTH)
+    alone = torch.stack([head.softmax(dim=1)[:, 1] for head in outputs.heads.values()])
+    assert torch.allclose(outputs.logits.softmax(dim=1)[:, 1], alone.amax(dim=0), atol=1e-6)
+    assert not torch.equal(alone[0], alone[1])
+
+
+def test_late_fusion_of_one_modality_is_no_fusion() -> None:
+    """A network of colour alone has the same weights and answers whatever the fusion is called."""
+    built = []
+    for fusion in ("early", "late"):
+        torch.manual_seed(2)
+        built.append(Das3d(replace(SMALL, fusion=fusion), ("color",)).eval())
+    image = images(("color",), 64)
+    assert torch.equal(*(model(image).logits for model in built))
+
+
+def test_each_head_answers_for_its_own_modality_alone() -> None:
+    """Late fusion: every parameter learns, each head from its own mask, and the total is the sum by weight."""
+    torch.manual_seed(0)
+    model = Das3d(replace(SMALL, fusion="late"), BOTH)
+    batch = images(BOTH, 64, batch=2)
+    batch |= {f"{name}_clean": batch[name] for name in BOTH}
+    mask = (torch.rand(2, 64, 64) > 0.8).float()
+    batch |= {"mask": mask, "color_mask": mask, "depth_mask": torch.zeros_like(mask)}
+    outputs = model(batch)
+    terms = das3d_losses(outputs, batch, Das3dLoss(focal=7))
+    reconstructed = sum(terms[name] for name in ("mse_color", "ssim_color", "mse_depth"))
+    assert torch.allclose(terms["total"], reconstructed + 7 * (terms["focal_color"] + terms["focal_depth"]))
+    other = das3d_losses(outputs, batch | {"color_mask": torch.zeros_like(mask)}, Das3dLoss(focal=7))
+    assert torch.equal(other["focal_depth"], terms["focal_depth"])
+    assert not torch.equal(other["focal_color"], terms["focal_color"])
+    terms["total"].backward()
+    assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,24 @@ def test_a_sample_depends_on_seed_and_index_alone() -> None:
     assert not np.array_equal(Synthesiser(parts(), recipe(), 8)(0)["depth"], forward[0]["depth"])
 
 
+def test_late_fusion_is_told_which_modality_was_changed() -> None:
+    """Each modality's mask is the mask where that modality was drawn on, and empty where it was left out; the samples
+    are those of early fusion.
+    """
+    late = apply_changes(recipe(), {"settings": {"network": {"fusion": "late"}}}, "here")
+    draw, early = Synthesiser(parts(), late, 5), Synthesiser(parts(), recipe(), 5)
+    seen = set()
+    for k in range(40):
+        sample, plain = draw(k), early(k)
+        assert all(np.array_equal(sample[name], plain[name]) for name in plain)
+        changed = {name: (sample[name] != sample[f"{name}_clean"]).any() for name in ("color", "depth")}
+        for name, is_changed in changed.items():
+            assert not is_changed or np.array_equal(sample[f"{name}_mask"], sample["mask"])
+            assert is_changed or not sample["mask"].any() or not sample[f"{name}_mask"].any()
+        seen.add(tuple(changed.values()))
+    assert len(seen) == 4
+
+
 def test_the_samples_of_a_seed_stay_what_they_were() -> None:
     """A run of an older version can be resumed or repeated: the first samples of a seed have the recorded sums."""
     draw = Synthesiser(parts(), recipe(), 5)

@@ -15,10 +15,14 @@ CHANNELS = {"color": 3, "depth": 1}
 
 
 class Outputs(NamedTuple):
-    """Logits (N, 2, H, W) and the reconstruction of each modality in use: (N, C, H, W), or as the stem folds it."""
+    """Logits (N, 2, H, W) and the reconstruction of each modality in use: (N, C, H, W), or as the stem folds it.
+
+    heads: logits (N, 2, H, W) of each modality alone, where each has a discriminator of its own; for training.
+    """
 
     logits: Tensor
     reconstructions: dict[str, Tensor]
+    heads: dict[str, Tensor] | None = None
 
 
 class ReconstructionExport(nn.Module):

@@ -7,6 +7,8 @@
 
 The discriminator sees the features of the first two and the last two layers of both networks (eq. 11): what is there
 beside what should be there. The reconstructions themselves serve the loss and the attribution to a modality.
+
+With late fusion, which is ours, each modality has a discriminator of its own features, and the surer one decides.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from rasant_training.nets.blocks import Up, initialise
 from rasant_training.nets.reconstructing import CHANNELS, Outputs, gather, scatter
 from rasant_training.nets.unet import UNet
 
-__all__ = ["Das3d"]
+__all__ = ["Das3d", "surest"]
 
 
 class Das3d(nn.Module):
@@ -35,6 +37,7 @@ class Das3d(nn.Module):
         super().__init__()
         self.stem = network.stem
         self.modalities = modalities
+        self.late = network.fusion == "late" and len(modalities) > 1
         paper = network.form == "paper"
         shared = {"align_corners": paper, "bias": paper}
         self.reconstruct = nn.ModuleDict(
@@ -49,13 +52,16 @@ class Das3d(nn.Module):
                 for name in modalities
             }
         )
-        taps = sum(branch.tap_channels for branch in self.reconstruct.values())  # type: ignore[misc, union-attr]
-        self.discriminate = UNet(
-            int(taps),
-            network.discriminator_width,
-            multipliers=network.discriminator_multipliers,
-            narrow=paper,
-            **shared,
+        taps = {name: int(branch.tap_channels) for name, branch in self.reconstruct.items()}  # type: ignore[arg-type]
+
+        def discriminator(channels: int) -> UNet:
+            width, multipliers = network.discriminator_width, network.discriminator_multipliers
+            return UNet(channels, width, multipliers=multipliers, narrow=paper, **shared)
+
+        self.discriminate = (
+            nn.ModuleDict({name: discriminator(channels) for name, channels in taps.items()})
+            if self.late
+            else discriminator(sum(taps.values()))
         )
         self.up = Up(align_corners=paper)
         self.apply(initialise) if paper else None
@@ -72,7 +78,21 @@ class Das3d(nn.Module):
         whole: reconstructions as images; otherwise as the stem folds them.
         """
         passes = {name: self.reconstruct[name](gather(images[name], self.stem)) for name in self.modalities}
-        logits = self.discriminate(self.fuse(list(passes.values())))
-        if self.stem > 1:
-            logits = functional.interpolate(logits, scale_factor=self.stem, mode="bilinear", align_corners=False)
-        return Outputs(logits, {name: scatter(one.image, self.stem if whole else 1) for name, one in passes.items()})
+        reconstructions = {name: scatter(one.image, self.stem if whole else 1) for name, one in passes.items()}
+        if not self.late:
+            return Outputs(self._full(self.discriminate(self.fuse(list(passes.values())))), reconstructions)
+        heads = {name: self.discriminate[name](self.fuse([one])) for name, one in passes.items()}  # type: ignore[index]
+        logits = self._full(surest(list(heads.values())))
+        alone = {name: self._full(head) for name, head in heads.items()} if whole else None
+        return Outputs(logits, reconstructions, alone)
+
+    def _full(self, logits: Tensor) -> Tensor:
+        if self.stem == 1:
+            return logits
+        return functional.interpolate(logits, scale_factor=self.stem, mode="bilinear", align_corners=False)
+
+
+def surest(heads: list[Tensor]) -> Tensor:
+    """(N, 2, H, W) logits of the largest of the heads' probabilities, pixel by pixel."""
+    evidence = torch.stack([logits[:, 1:] - logits[:, :1] for logits in heads]).amax(dim=0)
+    return torch.cat([-0.5 * evidence, 0.5 * evidence], dim=1)

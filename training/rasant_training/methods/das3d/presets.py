@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Presets of DAS3D: `paper` as near to the publication as it can be read, `edge` and `nano` shaped for small machines.
+"""Presets of DAS3D: `paper` as near to the publication as it can be read, the others shaped for small machines.
 
 Why `edge` looks as it does is measured in README.md.
 """
@@ -31,6 +31,12 @@ NANO = replace(
     EDGE,
     preset="nano",
     settings=replace(EDGE.settings, network=Das3dNetwork(width=16, discriminator_width=16)),
+)
+
+SPLIT = replace(
+    EDGE,
+    preset="split",
+    settings=replace(EDGE.settings, network=Das3dNetwork(fusion="late")),
 )
 
 PAPER = Recipe(
@@ -65,4 +71,4 @@ PAPER = Recipe(
     loop=LoopRecipe(steps=70_000, ema=0.0, precision="32-true"),
 )
 
-PRESETS: dict[str, Recipe] = {preset.preset: preset for preset in (EDGE, NANO, PAPER)}
+PRESETS: dict[str, Recipe] = {preset.preset: preset for preset in (EDGE, NANO, SPLIT, PAPER)}

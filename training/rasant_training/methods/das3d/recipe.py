@@ -32,6 +32,9 @@ class Das3dNetwork:
     multipliers: _FiveLevels = (1, 2, 4, 4, 4)  # level widths in multiples of w
     discriminator_width: Width = 24
     discriminator_multipliers: _Levels = (1, 2, 4, 4, 4)
+    # "early": one discriminator sees the features of both modalities (eq. 11); "late": each modality has its own, and
+    # the one that is surer of a defect decides
+    fusion: Literal["early", "late"] = "early"
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,13 +41,17 @@ class Synthesiser:
         self.recipe = settings.synthesis
         self.seed = seed
         self.modalities = recipe.inputs
+        self.late = settings.network.fusion == "late" and len(self.modalities) > 1
         self.crops = NormalCrops(parts, recipe, self.recipe)
         self.size = self.crops.size
         self.units_per_mm = parts.units_per_metre * 1e-3 if "depth" in self.modalities else 0.0
         self.textures = FolderTextures(Path(self.recipe.textures)) if self.recipe.textures else None
 
     def __call__(self, index: int) -> Sample:
-        """Each modality as seen and, under "<name>_clean", as it should be: float32 (C, h, w); "mask": (h, w)."""
+        """Each modality as seen and, under "<name>_clean", as it should be: float32 (C, h, w); "mask": (h, w).
+
+        For late fusion "<name>_mask", too: where that modality was changed.
+        """
         random = np.random.default_rng((self.seed, index))
         foreground, clean = self.crops(random)
         fields = self._fields(index, random)
@@ -56,14 +60,18 @@ class Synthesiser:
         seen = {name: image for name, image in clean.items() if name not in dropped}
         sample = {f"{name}_clean": image for name, image in clean.items()} | clean
         if not seen:
-            return sample | {"mask": np.zeros(self.size, np.float32)}
+            return self._masked(sample, np.zeros(self.size, np.float32), seen)
         texture = None
         if "color" in seen:
             texture = self._texture(seen["color"], fields, random)
             params = replace(params, kept_color=random.uniform(0.0, self.recipe.opacity))
         field = fields(0)[0] if stroke is None else stroke
-        drawn = self._draw(field, params, support, foreground, seen, texture)
-        return sample | drawn
+        sample |= self._draw(field, params, support, foreground, seen, texture)
+        return self._masked(sample, sample["mask"], seen)
+
+    def _masked(self, sample: Sample, mask: Image, seen: Sample) -> Sample:
+        alone = {f"{name}_mask": mask if name in seen else np.zeros_like(mask) for name in self.modalities}
+        return sample | {"mask": mask} | (alone if self.late else {})
 
     def _draw(
         self, field: Image, params: DefectParams, support: Mask, foreground: Mask, seen: Sample, texture: Image | None
