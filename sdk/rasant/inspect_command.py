@@ -26,7 +26,7 @@ from rasant.errors import (
 from rasant.types import Drops, Frame, Inspection, Reason, Verdict
 
 if TYPE_CHECKING:
-    from rasant.inspector import Inspector
+    from rasant.inspector import Inspector, Status
     from rasant.resolution import Resolution
     from rasant.sensors import Source
 
@@ -46,6 +46,9 @@ def inspect(
     frames: Annotated[int | None, typer.Option("--frames", min=1, help="Stop after so many frames.")] = None,
     station: Annotated[
         Path | None, typer.Option("--station", help="TOML or JSON file with this station's limits, region and mask.")
+    ] = None,
+    stand_in: Annotated[
+        Path | None, typer.Option("--stand-in", help="A bundle of one modality; decides while the other is missing.")
     ] = None,
     overlay: Annotated[Path | None, typer.Option("--overlay", help="Write a picture of every verdict here.")] = None,
     engine: Annotated[str, typer.Option("--engine", help="The inference engine; see rasant doctor.")] = "auto",
@@ -74,7 +77,7 @@ def inspect(
     if overlay is not None:
         overlay.mkdir(parents=True, exist_ok=True)
     with (
-        load(bundle, engine, device=device or None, station=station, threads=threads) as inspector,
+        load(bundle, engine, device=device or None, station=station, stand_in=stand_in, threads=threads) as inspector,
         open_stream(uri, policy="latest", isolate=isolate) as opened,
     ):
         timeout = LIVE_TIMEOUT_S if opened.live and timeout is None else timeout
@@ -85,7 +88,7 @@ def inspect(
                 log.resolution = inspector.resolution(frame)
             if overlay is not None and frame is not None:
                 _draw(overlay, frame, inspection)
-        log.summary(time.perf_counter() - begin, inspector.status.engine, opened.stats())
+        log.summary(time.perf_counter() - begin, inspector.status, opened.stats())
         if opened.note:
             typer.echo(f"rasant: {uri}: {opened.note}", err=True)
     if not log.verdicts:
@@ -163,10 +166,12 @@ class _Log:
             first = inspection.regions[0]
             more = f" and {len(inspection.regions) - 1} more" if len(inspection.regions) > 1 else ""
             where = f"{first.width}x{first.height} px at ({first.x}, {first.y}) by {first.modality}"
-            text.append(where + more)
+            text.append(where + more + "  ")
+        if inspection.stood_in is not None and inspection.verdict is not Verdict.UNKNOWN:
+            text.append(inspection.detail, "yellow")
         self._console.print(text)
 
-    def summary(self, seconds: float, engine: str, drops: Drops) -> None:
+    def summary(self, seconds: float, status: Status, drops: Drops) -> None:
         """All frames; nothing in JSON mode, where every line stands for itself."""
         if self.as_json or not self._milliseconds:
             return
@@ -175,7 +180,9 @@ class _Log:
         reasons = ", ".join(f"{number} {reason}" for reason, number in self._reasons.most_common())
         self._console.print(f"{count} frames: {counts}" + (f" ({reasons})" if reasons else ""), style="bold")
         median = statistics.median(self._milliseconds)
-        self._console.print(f"{count / max(seconds, 1e-9):.1f} frames/s, median {median:.1f} ms, {engine}")
+        self._console.print(f"{count / max(seconds, 1e-9):.1f} frames/s, median {median:.1f} ms, {status.engine}")
+        for fallback in status.fallbacks:
+            self._console.print(fallback, style="yellow")
         lost = ", ".join(f"{number} {cause}" for cause, number in asdict(drops).items() if number)
         if lost:
             self._console.print(f"lost before they were inspected: {lost}", style="yellow")

@@ -10,7 +10,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral
@@ -32,6 +33,7 @@ from rasant.ops.score import ScoreResult, score_map
 from rasant.preprocess import Prepared, Preprocessor, frame_from_map
 from rasant.resolution import Resolution, map_resolution, median_distance
 from rasant.settings import Settings, highest_score
+from rasant.stand_in import WORDS, announced, replaces, seen_by
 from rasant.tiled_engine import TiledEngine
 from rasant.types import Clock, Frame, Inspection, Intrinsics, Reason, Region, Timings
 from rasant.verdict import Finding, check_camera, check_color, check_depth, check_pair, check_patch, judge
@@ -84,15 +86,18 @@ class Inspector:
 
     Made by `rasant.load`; the constructor takes what a bundle and an engine give, for tests and special cases.
     reopen: ways to open the engine again when it is down, see `rasant.engine_guard`.
+    stand_in: decides frames that lack a modality, see `rasant.stand_in`; from now on it belongs to this inspector.
     """
 
     def __init__(
         self, engine: Engine, settings: Settings, *, bundle: Bundle | None = None, threads: int = 1,
-        reopen: Sequence[Callable[[], Engine]] = (),
+        reopen: Sequence[Callable[[], Engine]] = (), stand_in: Inspector | None = None,
     ) -> None:
         self.settings = settings
         self.bundle = bundle
         self._engine = EngineGuard(self._open(lambda: engine), [partial(self._open, way) for way in reopen])
+        self._stand_in = stand_in
+        self._stood_in = 0  # frames that it decided
         self._closed = False
         self._bundle = "" if bundle is None else bundle.sha256
         self._threads = threads
@@ -122,18 +127,19 @@ class Inspector:
             if self._closed:
                 raise EngineError("this inspector is closed; load the bundle again")
             timed = frame.clock is not Clock.NONE and isinstance(frame.arrival_ns, Integral)
-            trace = _Trace(start, min(frame.arrival_ns, start) if timed else start)
-            try:
-                self._run(frame, trace)
-            except FrameRefused as error:
-                trace.finding = Finding(Reason(error.reason), str(error))
-            except EngineTimeout as error:
-                trace.finding = Finding(Reason.DEADLINE, str(error))
-            except EngineLost as error:
-                trace.finding = Finding(Reason.ENGINE_DOWN, str(error))
-            except Exception as error:  # whatever it is, the machine gets a verdict
-                trace.finding = Finding(trace.blame, f"{type(error).__name__}: {error}")
-            return self._conclude(frame, trace, acquire_ms)
+            begin = min(frame.arrival_ns, start) if timed else start
+            trace = self._look(frame, _Trace(start, begin))
+            other = self._stand_in
+            if other is None:
+                inspection = self._decide(frame, trace, acquire_ms)
+            else:  # it looks at every frame, so that it knows the stream when it has to decide
+                seen = seen_by(other.settings, frame)
+                its_trace = other._look(seen, _Trace(start, begin))
+                inspection = self._decide(frame, trace, acquire_ms)
+                if replaces(other.settings, inspection.reason):
+                    inspection = announced(other.settings, inspection, other._decide(seen, its_trace, acquire_ms))
+            self._record(inspection)
+            return inspection
 
     def refuse(
         self, index: int, source: str, detail: str, *, reason: Reason = Reason.FRAME, name: str = ""
@@ -157,9 +163,16 @@ class Inspector:
     def status(self) -> Status:
         """What really runs, which fallbacks happened, and the counts of verdicts and reasons."""
         with self._lock:
+            fallbacks, restarts = self._engine.fallbacks, self._engine.restarts
+            if self._stand_in is not None:
+                own = self._stand_in.status
+                fallbacks, restarts = (*fallbacks, *own.fallbacks), restarts + own.restarts
+                if self._stood_in:
+                    alone = WORDS[self._stand_in.settings.modalities[0]]
+                    fallbacks += (f"frames decided by {alone} alone: {self._stood_in}",)
             return Status(
-                str(self._engine.info), self._engine.fallbacks, self._bundle, self.settings.threshold,
-                sum(self._verdicts.values()), dict(self._verdicts), dict(self._reasons), self._engine.restarts,
+                str(self._engine.info), fallbacks, self._bundle, self.settings.threshold,
+                sum(self._verdicts.values()), dict(self._verdicts), dict(self._reasons), restarts,
             )
 
     @property
@@ -180,10 +193,12 @@ class Inspector:
         return map_resolution(self.settings.preprocess, frame.intrinsics, distance) if distance > 0.0 else None
 
     def close(self) -> None:
-        """Release the engine. May be called again."""
+        """Release the engine, and the stand-in's. May be called again."""
         with self._lock:
             self._closed = True
             self._engine.close()
+        if self._stand_in is not None:
+            self._stand_in.close()
 
     def __enter__(self) -> Self:
         return self
@@ -198,12 +213,22 @@ class Inspector:
         s, engine = self.settings, way()
         return engine if s.tiles is None else TiledEngine(engine, s.preprocess.size, s.tiles)
 
-    def _run(self, frame: Frame, trace: _Trace) -> None:
-        """All stages; returns early with `trace.finding` where a frame is refused."""
+    def _look(self, frame: Frame, trace: _Trace) -> _Trace:
+        """What can be known before a pixel is processed."""
         self._valid_ratio = np.nan
-        trace.finding = self._gate(frame, time.monotonic_ns())  # not start_ns: waiting for the lock makes a frame old
-        if trace.finding is not None:
-            return
+        with _caught(trace):
+            trace.finding = self._gate(frame, time.monotonic_ns())  # not start_ns: waiting for the lock makes it old
+        return trace
+
+    def _decide(self, frame: Frame, trace: _Trace, acquire_ms: float) -> Inspection:
+        """The inspection of a frame that was looked at."""
+        if trace.finding is None:
+            with _caught(trace):
+                self._run(frame, trace)
+        return self._conclude(frame, trace, acquire_ms)
+
+    def _run(self, frame: Frame, trace: _Trace) -> None:
+        """From the pixels to the score. Raises what a stage raises."""
         engine = self._engine.ready()
         prepared = self._preprocess(frame, engine.inputs.get("color"), engine.inputs.get("depth"))
         trace.prepared_ns = now = time.monotonic_ns()
@@ -214,7 +239,7 @@ class Inspector:
         self._score(frame, trace, engine, prepared)
 
     def _gate(self, frame: Frame, now_ns: int) -> Finding | None:
-        """What can be known before a pixel is processed: camera, form, time, exposure."""
+        """Camera, form, time, exposure."""
         finding = check_camera(frame, self.settings.camera) or check_pair(frame, self.settings.limits)
         if finding is not None:
             return finding
@@ -309,7 +334,7 @@ class Inspector:
             nonfinite=0 if trace.result is None else trace.result.nonfinite, elapsed_ms=(now - trace.begin_ns) / 1e6,
             deadline_ms=s.limits.deadline_ms,
         )
-        inspection = Inspection(
+        return Inspection(
             frame=frame.index, source=frame.source, verdict=verdict, reason=reason, detail=detail, score=score,
             threshold=np.nan if s.threshold is None else s.threshold, regions=trace.regions, anomaly_map=trace.raw,
             pooled_map=trace.pooled, frame_from_map=affine,
@@ -317,8 +342,6 @@ class Inspector:
             calibration_id=frame.calibration_id, valid_depth_ratio=self._valid_ratio,
             modality_scores=trace.sigmas, name=frame.name,
         )
-        self._record(inspection)
-        return inspection
 
     def _record(self, inspection: Inspection) -> None:
         self._verdicts[inspection.verdict.value] += 1
@@ -328,6 +351,27 @@ class Inspector:
                 "frame %s of %s: UNKNOWN %s: %s", inspection.frame, inspection.source, inspection.reason.value,
                 inspection.detail,
             )
+        elif inspection.stood_in is not None:
+            self._stood_in += 1
+            LOG.warning(
+                "frame %s of %s: %s %s", inspection.frame, inspection.source, inspection.verdict.value,
+                inspection.detail,
+            )
+
+
+@contextmanager
+def _caught(trace: _Trace) -> Iterator[None]:
+    """Whatever is raised becomes the finding: the machine gets a verdict."""
+    try:
+        yield
+    except FrameRefused as error:
+        trace.finding = Finding(Reason(error.reason), str(error))
+    except EngineTimeout as error:
+        trace.finding = Finding(Reason.DEADLINE, str(error))
+    except EngineLost as error:
+        trace.finding = Finding(Reason.ENGINE_DOWN, str(error))
+    except Exception as error:
+        trace.finding = Finding(trace.blame, f"{type(error).__name__}: {error}")
 
 
 def _timings(trace: _Trace, now: int, acquire_ms: float) -> Timings:

@@ -37,6 +37,7 @@ class Settings:
     patch: a place whose look is known, or None.
     gate: which of the network's two heads counts, or None where it has one.
     tiles: how a network that is smaller than `preprocess.size` is run over the prepared image, or None.
+    loss: of a stand-in, what is lost while it decides, for a person.
     """
 
     preprocess: PreprocessParams
@@ -52,6 +53,7 @@ class Settings:
     tiles: TileParams | None = None
     patch: Patch | None = None
     gate: EntropyGate | None = None
+    loss: str = ""
 
     @property
     def modalities(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@
     roi = [40, 30, 400, 300]              # x, y, width, height in frame pixels
     ignore_mask = "clamp.png"             # non-zero pixels are never scored; of frame or network size; beside this file
     engine = "onnxruntime"
+    stand_in = "colour.rasant"            # decides while a modality is missing (`rasant.stand_in`); beside this file
 
     [validity]
     min_valid_depth = 0.8
@@ -104,6 +105,7 @@ class Station(Strict):
     threshold: PositiveFloat | None = None
     roi: Roi | None = None
     ignore_mask: Annotated[str, Field(min_length=1)] | None = None
+    stand_in: Annotated[str, Field(min_length=1)] | None = None
     validity: Validity = Validity()
     patch: PatchTable | None = None
 
@@ -127,12 +129,11 @@ class Station(Strict):
 def read_station(path: str | Path) -> Station:
     """Read a station file. Raises ConfigError that names the file and the exact key.
 
-    A relative `ignore_mask` is looked up beside the file.
+    A relative `ignore_mask` or `stand_in` is looked up beside the file.
     """
     station = read_config(path, Station)
-    if station.ignore_mask is None:
-        return station
-    return station.model_copy(update={"ignore_mask": str(Path(path).parent / station.ignore_mask)})
+    files = station.model_dump(include={"ignore_mask", "stand_in"}, exclude_none=True)
+    return station.model_copy(update={key: str(Path(path).parent / file) for key, file in files.items()})
 
 
 def station_from(overrides: dict[str, Any], base: Station | None = None) -> Station:

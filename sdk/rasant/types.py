@@ -191,13 +191,14 @@ class Inspection:
     frame_from_map: (2, 3) float64 affine that takes map (x, y, 1) to frame pixels.
     modality_scores: reconstruction residual of each modality where the score was found, in standard deviations above
         its level on good parts; empty if the bundle has no such levels.
+    stood_in: why a stand-in decided and not the bundle itself (`rasant.stand_in`); None where the bundle did.
     """
 
     frame: int
     source: str
     verdict: Verdict
     reason: Reason
-    detail: str  # one sentence for a person; empty for PASS
+    detail: str  # one sentence for a person; empty for PASS, unless a stand-in decided
     score: float  # maximum of the pooled map; NaN where it does not exist
     threshold: float
     regions: tuple[Region, ...]
@@ -211,6 +212,7 @@ class Inspection:
     valid_depth_ratio: float = float("nan")
     modality_scores: dict[str, float] = field(default_factory=dict)
     name: str = ""
+    stood_in: Reason | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object that `rasant inspect --json` prints for a frame. NaN becomes None."""
@@ -236,6 +238,7 @@ class Inspection:
             },
             "modality_scores": self.modality_scores,
             "valid_depth_ratio": _number(self.valid_depth_ratio),
+            "stood_in": None if self.stood_in is None else self.stood_in.value,
             "calibration": self.calibration_id,
             "bundle": self.bundle,
             "engine": self.engine,

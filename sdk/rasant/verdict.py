@@ -3,7 +3,8 @@
 
 PASS only if the frame is fresh, both modalities satisfy the limits, camera and calibration match, every value of the
 map is finite and the deadline was met. REJECT if, on such a frame, the score reaches the threshold. Everything else is
-UNKNOWN with a reason, and a machine treats it as a reject.
+UNKNOWN with a reason, and a machine treats it as a reject. A stand-in (`rasant.stand_in`) is held to the same rule by
+what it sees.
 """
 
 from __future__ import annotations
@@ -200,6 +201,8 @@ def check_patch(frame: Frame, patch: Patch) -> Finding | None:
         values = frame.depth[here]
         depth_m = _median(values) * frame.depth_scale
         if not abs(depth_m - patch.depth_m) <= PATCH_DEPTH * patch.depth_m:
+            if not (frame.depth > 0).any():
+                return Finding(Reason.DEPTH_EMPTY, f"none of {frame.depth.size} depth pixels is valid")
             turned = _median(values.byteswap()) * frame.depth_scale
             swapped = abs(turned - patch.depth_m) <= PATCH_DEPTH * patch.depth_m
             why = "its bytes are swapped" if swapped else "check depth_scale and the place of the camera"

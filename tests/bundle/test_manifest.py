@@ -14,14 +14,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hostile_bundle import manifest_json
-from rasant.bundle.manifest import Manifest, Preprocess, check_threshold, dump_manifest, parse_manifest
+from rasant.bundle.manifest import Manifest, Preprocess, StandIn, check_threshold, dump_manifest, parse_manifest
 from rasant.errors import ManifestError, ThresholdError
+from tiny_bundle import tiny_manifest, tiny_model
 
 
 def parsed(edit: Callable[[dict[str, Any]], object] = lambda manifest: None) -> Manifest:
     manifest = manifest_json()
     edit(manifest)
     return parse_manifest(json.dumps(manifest).encode())
+
+
+def stand_in(**changes: object) -> dict[str, object]:
+    """What is lost, as JSON has it."""
+    counts = {"n_good": 9, "n_defective": 8, "n_unknown": 0, "escapes": 4, "escapes_of": 0, "false_rejects": 1}
+    areas = {"i_auroc": 0.9, "i_auroc_of": 1.0, "i_auroc_change": [-0.2, 0.0], "false_rejects_of": 0}
+    return {"of": "a" * 64, "data_sha256": "b" * 64, **counts, **areas, **changes}
 
 
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
@@ -55,6 +63,9 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "depth limits that shrink": (lambda m: m["preprocess"].update(depth_low=1.0), "depth_low must be below"),
     "list for an object": (lambda m: m.update(camera=[]), "camera: "),
     "metric that is text": (lambda m: m.update(metrics={"i_auroc": "high"}), "metrics.i_auroc: "),
+    "stand-in of both modalities": (lambda m: m.update(stand_in=stand_in()), "stand_in: only a bundle of one modality"),
+    "more escapes than defects": (lambda m: m.update(stand_in=stand_in(escapes=9)), "at most n_defective, 8"),
+    "more rejects than good parts": (lambda m: m.update(stand_in=stand_in(false_rejects=10)), "at most n_good, 9"),
     "attribution without spread": (lambda m: m.update(attribution={"color": {"mean": 1, "std": 0}}), "color.std: "),
 }
 
@@ -151,3 +162,14 @@ def test_the_manifest_names_every_rule_that_the_runtime_knows() -> None:
     assert set(get_args(fields["modalities"].annotation)) == set(preprocess.MODALITIES)
     for modalities, names in preprocess.MODALITIES.items():
         assert tuple(Preprocess(modalities=modalities).input_channels) == names
+
+
+def test_what_a_stand_in_loses_is_kept_and_may_be_absent() -> None:
+    """A bundle of one modality declares it, byte for byte; a manifest from before there was the key still parses."""
+    model = tiny_model(modalities="rgb")
+    manifest = tiny_manifest(model, modalities="rgb", stand_in=StandIn.model_validate_json(json.dumps(stand_in())))
+    assert parse_manifest(dump_manifest(manifest)) == manifest
+    assert manifest.stand_in is not None and "it passes 4 instead of 0" in manifest.stand_in.loss
+    old = json.loads(dump_manifest(manifest))
+    del old["stand_in"]
+    assert parse_manifest(json.dumps(old).encode()).stand_in is None

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from rasant.bundle.manifest import StandIn
 from rasant.cli import app
 from tiny_bundle import plate_camera, plate_frame, write_tiny_bundle
 
@@ -114,6 +115,29 @@ def test_the_human_text_says_what_happened(bundle: Path, folder: Path) -> None:
     assert text[-3] == "4 frames: 2 PASS, 2 REJECT, 0 UNKNOWN"
     assert "frames/s" in text[-2] and "onnxruntime" in text[-2]
     assert text[-1] == "at 0.5 m a map pixel shows 6.5 x 4.9 mm; defects under 13 mm are too small for it"
+
+
+def test_what_a_stand_in_decides_is_seen_by_everyone(bundle: Path, folder: Path, tmp_path: Path) -> None:
+    """Without depth, PASS and REJECT of colour alone say so in the JSON line, in the text, and in the summary."""
+    loss = StandIn(
+        of="a" * 64, data_sha256="b" * 64, n_good=9, n_defective=8, n_unknown=0, i_auroc=0.9, i_auroc_of=1.0,
+        i_auroc_change=(-0.2, 0.0), escapes=4, escapes_of=0, false_rejects=1, false_rejects_of=0,
+    )  # fmt: skip
+    colour = write_tiny_bundle(tmp_path / "colour.rasant", modalities="rgb", stand_in=loss)
+    for index in (1, 2, 3):
+        cv2.imwrite(str(folder / f"depth/{index:03d}.png"), np.zeros((96, 128), np.uint16))
+    (tmp_path / "station.toml").write_text('stand_in = "colour.rasant"\n')
+    for options in (["--stand-in", colour], ["--station", tmp_path / "station.toml"]):
+        found = lines(bundle, f"folder:{folder}", *options)
+        assert [line["verdict"] for line in found] == ["PASS", "PASS", "PASS", "REJECT"]
+        assert [line["stood_in"] for line in found] == [None] + ["E_DEPTH_EMPTY"] * 3
+        assert found[0]["detail"] == "" and "it passes 4 instead of 0" in str(found[1]["detail"])
+    text = RUN.invoke(app, ["inspect", str(bundle), f"folder:{folder}", "--stand-in", str(colour)]).stdout.splitlines()
+    said = ["decided by colour alone (E_DEPTH_EMPTY: " in line for line in text]
+    assert said == [False, True, True, True, *[False] * (len(text) - 4)]
+    assert "frames decided by colour alone: 3" in text
+    refused = RUN.invoke(app, ["inspect", str(bundle), f"folder:{folder}", "--stand-in", str(bundle)])
+    assert refused.exit_code == 2 and "must see one modality alone" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 from labelled import labelled_frames, oracle, refused
 from rasant.evaluate import evaluate_records, inspect_source, with_levels
 from rasant.report import PictureBook, write_report
-from rasant.types import Frame, Inspection, Verdict
+from rasant.types import Frame, Inspection, Reason, Verdict
 
 
 class Page(HTMLParser):
@@ -98,6 +98,13 @@ def test_mistakes_come_first(tmp_path: Path) -> None:
     order = [text.index(f">{words}<") for words in ("missed defect", "false reject", "no verdict", "defect caught")]
     assert order == sorted(order)
     assert "E_DEPTH_SPARSE: too few valid pixels" in text
+
+
+def test_a_pass_of_a_stand_in_says_so(tmp_path: Path) -> None:
+    """Who reads the page sees that one modality decided alone, and why."""
+    detail = "decided by colour alone (E_DEPTH_EMPTY: none is valid)"
+    answer = lambda frame: replace(oracle(frame), detail=detail, stood_in=Reason.DEPTH_EMPTY)  # noqa: E731
+    assert page_of(tmp_path, answer).count(detail) == len(labelled_frames())
 
 
 def test_all_five_pictures_of_a_defect_are_shown(tmp_path: Path) -> None:

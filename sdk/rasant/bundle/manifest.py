@@ -29,6 +29,7 @@ from rasant.bundle.conversion_schema import Certificate, GoldenFrames, Quantisat
 from rasant.bundle.gate_schema import Gate
 from rasant.bundle.preprocess_schema import Preprocess, Tiles
 from rasant.bundle.schema import FileName, Name, Ratio, Sha256, Strict, Text, sorted_keys
+from rasant.bundle.stand_in_schema import StandIn
 from rasant.errors import ManifestError, ThresholdError
 from rasant.tiles import lay_tiles
 
@@ -52,6 +53,7 @@ __all__ = [
     "Postprocess",
     "Preprocess",
     "Quantisation",
+    "StandIn",
     "TensorSpec",
     "Tiles",
     "Training",
@@ -236,6 +238,7 @@ class Manifest(Strict):
     gate: Gate | None = None
     postprocess: Postprocess = Postprocess()
     decision: Decision = Decision()
+    stand_in: StandIn | None = None
     validity: Validity = Validity()
     camera: Camera | None = None
     attribution: Attribution = Attribution()
@@ -266,6 +269,8 @@ class Manifest(Strict):
             raise ValueError(f'graphs: expected a graph named "detector", got {sorted(self.graphs)}')
         _check_references(self)
         _check_detector(self)
+        if self.stand_in is not None and len(self.preprocess.input_channels) > 1:
+            raise ValueError("stand_in: only a bundle of one modality stands in for one of both, this one uses both")
         if self.decision.threshold is not None:
             try:
                 check_threshold(self.decision.threshold, self.postprocess.score_range)

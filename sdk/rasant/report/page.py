@@ -204,7 +204,8 @@ def _detail(record: Record) -> str:
             where += f" at ({x:+.0f}, {y:+.0f}, {z:.0f}) mm"
         parts.append(where + ("" if region.modality == "unknown" else f", seen in {region.modality}"))
     more = len(inspection.regions) - len(parts)
-    return "; ".join(parts) + (f"; and {more} more" if more > 0 else "")
+    stood_in = [] if inspection.stood_in is None else [inspection.detail]
+    return "; ".join([*stood_in, *parts]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _charts(values: Mapping[str, Any], records: Sequence[Record]) -> list[tuple[str, str]]:
