@@ -14,6 +14,7 @@ import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +28,12 @@ from rasant.engines import Engine
 from rasant.intervals import auroc_change_interval
 from rasant_calibration.good_parts import hash_pixels
 
-__all__ = ["Comparison", "certify_engine", "compare_on", "rank_correlation"]
+__all__ = ["Comparison", "PairedScores", "certify_engine", "compare_on", "rank_correlation"]
 
 MARGIN = 2.0  # a target may differ by so many times what was measured here
 
 Inspect = Callable[[rasant.Frame], rasant.Inspection]
+Pairs = TypeVar("Pairs", bound="PairedScores")
 
 
 def certify_engine(bundle: rasant.Bundle, engine: Engine, data: DataSetResult | None = None) -> Certificate:
@@ -60,16 +62,13 @@ def certify_engine(bundle: rasant.Bundle, engine: Engine, data: DataSetResult | 
 
 
 @dataclass
-class Comparison:
-    """Scores and maps of two inspectors on the same frames, frame by frame."""
+class PairedScores:
+    """Scores of two inspectors on the same frames, frame by frame."""
 
     scores: list[float] = field(default_factory=list)
     reference: list[float] = field(default_factory=list)
     defective: list[bool | None] = field(default_factory=list)  # None: not labelled
-    flips: int = 0
     unknown: int = 0
-    map_max: float = 0.0
-    map_sum: float = 0.0
     sha256: str = ""
 
     def add(self, frame: rasant.Frame, ours: rasant.Inspection, theirs: rasant.Inspection) -> None:
@@ -77,12 +76,27 @@ class Comparison:
         if ours.anomaly_map is None or theirs.anomaly_map is None:
             self.unknown += 1
             return
-        difference = np.abs(ours.anomaly_map - theirs.anomaly_map)
-        self.map_max = max(self.map_max, float(difference.max()))
-        self.map_sum += float(difference.mean())
         self.scores.append(float(ours.score))
         self.reference.append(float(theirs.score))
         self.defective.append(None if frame.sample is None else frame.sample.defective)
+
+
+@dataclass
+class Comparison(PairedScores):
+    """Scores and maps of two inspectors with one size of map and one threshold."""
+
+    flips: int = 0
+    map_max: float = 0.0
+    map_sum: float = 0.0
+
+    def add(self, frame: rasant.Frame, ours: rasant.Inspection, theirs: rasant.Inspection) -> None:
+        """Count one frame; without a score in both it is unknown."""
+        super().add(frame, ours, theirs)
+        if ours.anomaly_map is None or theirs.anomaly_map is None:
+            return
+        difference = np.abs(ours.anomaly_map - theirs.anomaly_map)
+        self.map_max = max(self.map_max, float(difference.max()))
+        self.map_sum += float(difference.mean())
         self.flips += (ours.score >= ours.threshold) != (theirs.score >= ours.threshold)
 
     def result(self, source: str, reference: rasant.Bundle, *, with_threshold: bool, seed: int = 0) -> DataSetResult:
@@ -102,9 +116,9 @@ class Comparison:
         )  # fmt: skip
 
 
-def compare_on(frames: Iterable[rasant.Frame], ours: Inspect, theirs: Inspect) -> Comparison:
-    """Inspect every frame with both."""
-    found, digest = Comparison(), hashlib.sha256()
+def compare_on(frames: Iterable[rasant.Frame], ours: Inspect, theirs: Inspect, found: Pairs) -> Pairs:
+    """Inspect every frame with both, and add what comes out to `found`, which is empty before."""
+    digest = hashlib.sha256()
     for frame in frames:
         hash_pixels(digest, frame)
         found.add(frame, ours(frame), theirs(frame))

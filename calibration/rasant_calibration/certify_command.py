@@ -13,7 +13,7 @@ import rasant
 from rasant.bundle.conversion_schema import DataSetResult
 from rasant.bundle.manifest import Certificate
 from rasant.engines import open_engine
-from rasant_calibration.certify import certify_engine, compare_on
+from rasant_calibration.certify import Comparison, certify_engine, compare_on
 
 __all__ = ["certify"]
 
@@ -69,7 +69,7 @@ def _compare(
         rasant.open_source(data, skip_damaged=True) as frames,
     ):
         assert theirs.bundle is not None
-        found = compare_on(frames, ours, theirs)
+        found = compare_on(frames, ours, theirs, Comparison())
         return found.result(data, theirs.bundle, with_threshold=ours.settings.threshold is not None)
 
 

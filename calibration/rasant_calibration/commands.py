@@ -18,6 +18,7 @@ from rasant_calibration.gate_command import gate
 from rasant_calibration.geometry_command import camera, projector, rgbd
 from rasant_calibration.good_parts import GoodParts, score_good_parts
 from rasant_calibration.int8_command import int8
+from rasant_calibration.stand_in_command import stand_in
 from rasant_calibration.station_command import check, depth
 from rasant_calibration.threshold import ThresholdChoice, choose_threshold
 
@@ -27,6 +28,7 @@ calibrate = typer.Typer(no_args_is_help=True, add_completion=False)
 calibrate.command()(fp16)
 calibrate.command()(int8)
 calibrate.command()(gate)
+calibrate.command("stand-in")(stand_in)
 for step in (board, camera, rgbd, projector, depth, check, bind):
     calibrate.command()(step)
 
@@ -37,7 +39,7 @@ def _calibrate() -> None:
 
 
 def decide(manifest: rasant.Manifest, choice: ThresholdChoice, data_sha256: str) -> rasant.Manifest:
-    """A copy of the manifest with the decision in place."""
+    """A copy of the manifest with the decision in place; what is lost by standing in was measured at another one."""
     from rasant.bundle.manifest import Decision, FalseRejectBound
 
     decision = Decision(
@@ -51,7 +53,7 @@ def decide(manifest: rasant.Manifest, choice: ThresholdChoice, data_sha256: str)
         data_sha256=data_sha256,
         note=" ".join(choice.warnings),
     )
-    return manifest.model_copy(update={"decision": decision})
+    return manifest.model_copy(update={"decision": decision, "stand_in": None})
 
 
 @calibrate.command()

@@ -65,7 +65,7 @@ def convert_bundle(
     """Manifest and files of the bundle with `model` as its detector, in `file`.
 
     The golden outputs become those of the new graph in ONNX Runtime, the float network's are kept beside them. The
-    threshold and the certificates are dropped: they were made for the float graph.
+    threshold, the certificates and what is lost by standing in are dropped: they were found with the float graph.
     """
     from rasant.bundle.graph_check import describe_graph
     from rasant.bundle.manifest import Decision, Quantisation
@@ -77,7 +77,7 @@ def convert_bundle(
     )  # fmt: skip
     manifest = bundle.manifest.model_copy(update={
         "graphs": {"detector": describe_graph(model, file)}, "quantisation": record, "decision": Decision(),
-        "certificates": (),
+        "stand_in": None, "certificates": (),
     })  # fmt: skip
     kept = {name: data for name, data in bundle.files.items() if name != bundle.manifest.detector.file}
     return manifest, {**kept, **_golden(bundle, model), file: model}

@@ -41,7 +41,7 @@ def compare(reference: Path, converted: Path, engine: str, data: str) -> Compari
         rasant.load(reference, "onnxruntime", **common) as theirs,
         rasant.open_source(data) as frames,
     ):
-        return compare_on(frames, ours, theirs)
+        return compare_on(frames, ours, theirs, Comparison())
 
 
 def measure(pairs: Sequence[str], data: str) -> Iterator[dict[str, Any]]:
