@@ -33,7 +33,8 @@ def declare_loss(
     """What a manifest says of it.
 
     found: the stand-in's scores of labelled frames, those of `of` as the reference. thresholds: of both, in this order.
-    Raises ConfigError unless good and defective parts have a score from both.
+    Raises ConfigError unless good and defective parts have a score from both, ThresholdError where every defective one
+    passes.
     """
     defective = np.array(found.defective, np.bool_)
     n_defective, n_good = int(defective.sum()), int((~defective).sum())
@@ -45,6 +46,12 @@ def declare_loss(
             f"{n_good} good and {n_defective} defective ones, {found.unknown} frames got no score"
         )
     passed, passed_of = scores < thresholds[0], scores_of < thresholds[1]
+    if passed[defective].all():
+        raise rasant.ThresholdError(
+            f"it would pass everything: all of {n_defective} defective parts score below its threshold "
+            f"{thresholds[0]:.4g} (I-AUROC {metrics.image_auroc(scores.tolist(), defective):.3f}); train it longer, or "
+            "on the other modality"
+        )
     return StandIn(
         of=of.sha256, data_sha256=found.sha256, n_good=n_good, n_defective=n_defective, n_unknown=found.unknown,
         i_auroc=float(metrics.image_auroc(scores.tolist(), defective)),

@@ -139,3 +139,5 @@ def test_counts_are_those_at_each_ones_own_threshold(plates: Path) -> None:
     assert (loss.escapes_of, loss.false_rejects_of) == (1, 0)
     assert (loss.n_good, loss.n_defective, loss.n_unknown) == (3, 2, 2)
     assert (loss.i_auroc, loss.i_auroc_of) == (pytest.approx(2.5 / 6), 1.0)
+    with pytest.raises(rasant.ThresholdError, match="would pass everything: all of 2 defective parts"):
+        declare_loss(found, rasant.read_bundle(plates / "both.rasant"), (0.5, 0.7))
