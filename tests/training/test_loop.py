@@ -50,6 +50,11 @@ def same(one: Path, other: Path) -> bool:
     )
 
 
+def environment() -> dict[str, str]:
+    """Of a process that imports what the tests do."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
+
+
 def test_a_run_is_its_recipe(tmp_path: Path) -> None:
     """The same recipe gives the same weights, whatever the number of sample threads; another seed gives others."""
     sit(tmp_path / "a", recipe())
@@ -98,9 +103,8 @@ def test_a_killed_run_resumes_to_the_weights_of_one_that_was_not(tmp_path: Path)
     """SIGKILL in the middle, then --resume: weights, averaged weights and BatchNorm statistics are equal to the bit."""
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     killed.mkdir()
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", KILLED, str(killed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdout is not None
         for line in process.stdout:
             event = json.loads(line)
@@ -115,28 +119,39 @@ def test_a_killed_run_resumes_to_the_weights_of_one_that_was_not(tmp_path: Path)
     assert same(killed, whole)
 
 
-def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(tmp_path: Path, monkeypatch: Any) -> None:
-    """SIGTERM is answered with a checkpoint of the step that was running; resuming reaches the same weights."""
-    calls = 0
-    real = tiny_method.losses
-    before = signal.getsignal(signal.SIGTERM)
+STOPPED = """
+import json, signal, sys
+from pathlib import Path
+from training import tiny_method
+from rasant_training.loop import Job, train
+calls, real, before = 0, tiny_method.losses, signal.getsignal(signal.SIGTERM)
+def losses(*arguments):
+    global calls
+    calls += 1
+    if calls == 5:
+        signal.raise_signal(signal.SIGTERM)
+    return real(*arguments)
+tiny_method.losses = losses
+result = train(Job(tiny_method.PRESETS["test"], tiny_method.made_parts(), Path(sys.argv[1])))
+print(json.dumps([result.interrupted, result.step, signal.getsignal(signal.SIGTERM) == before]))
+"""
 
-    def losses(*arguments: Any) -> dict[str, torch.Tensor]:
-        nonlocal calls
-        calls += 1
-        if calls == 5:
-            assert signal.getsignal(signal.SIGTERM) != before, "the loop does not listen: the tests would end here"
-            signal.raise_signal(signal.SIGTERM)
-        return real(*arguments)
 
-    monkeypatch.setattr(tiny_method, "losses", losses)
-    result = sit(tmp_path / "a", recipe())
-    assert result.interrupted
-    assert result.step == checkpoint.read_progress(checkpoint_path(tmp_path / "a")).step == 5
-    assert signal.getsignal(signal.SIGTERM) == before
-    assert not sit(tmp_path / "a", recipe(), resume=True).interrupted
+def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(tmp_path: Path) -> None:
+    """SIGTERM is answered with a checkpoint of the step that was running; resuming reaches the same weights.
+
+    In a process of its own: what a signal ends is not the program that runs the tests.
+    """
+    stopped = tmp_path / "a"
+    stopped.mkdir()
+    told = subprocess.run(
+        [sys.executable, "-c", STOPPED, str(stopped)], check=True, capture_output=True, text=True, env=environment()
+    )
+    assert json.loads(told.stdout.splitlines()[-1]) == [True, 5, True]
+    assert checkpoint.read_progress(checkpoint_path(stopped)).step == 5
+    assert not sit(stopped, recipe(), resume=True).interrupted
     sit(tmp_path / "b", recipe())
-    assert same(tmp_path / "a", tmp_path / "b")
+    assert same(stopped, tmp_path / "b")
 
 
 def test_a_broken_loss_ends_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path, monkeypatch: Any) -> None:
