@@ -144,11 +144,26 @@ def test_the_mean_of_scales_is_one_of_probabilities_and_hides_no_nan() -> None:
 
 def test_colours_are_not_averaged_to_grey() -> None:
     """Two images of equal grey and other colours differ in their features, which an affine embed would not show."""
-    embed = PairEmbed(8, 4).eval()
+    embed = PairEmbed(8, 4, BOTH).eval()
     color = torch.rand(1, 3, 8, 8)
     other = color[:, [2, 0, 1]].clone()
     other[:, :, :4] = color.mean(dim=1, keepdim=True)[:, :, :4]
-    assert not torch.allclose(embed(color, color), embed(other, other), atol=1e-3)
+    assert not torch.allclose(embed(color, color, "color"), embed(other, other, "color"), atol=1e-3)
+
+
+def test_the_machine_normalises_each_modality_as_training_did() -> None:
+    """With statistics of one batch, that batch has the features it had in training, however far colour is from depth.
+
+    Statistics that both modalities shared would be those of neither.
+    """
+    embed, pictures = PairEmbed(8, 4, BOTH), {"color": torch.rand(4, 3, 64, 64), "depth": torch.rand(4, 1, 64, 64)}
+    pictures["depth"] = 0.1 * pictures["depth"] + 0.8
+    for norm in embed.norm.values():
+        norm.momentum = 1.0
+    trained = {name: embed(image, image, name) for name, image in pictures.items()}
+    embed.eval()
+    for name, image in pictures.items():
+        torch.testing.assert_close(embed(image, image, name), trained[name], atol=2e-3, rtol=0)
 
 
 def test_the_scores_weigh_each_modality_between_nothing_and_all() -> None:

@@ -22,14 +22,15 @@ NOWHERE = 2.0  # a threshold that no field exceeds
 def zero_or_blend(
     color: Image | None, depth: Image | None, foreground: Mask, *, seed: int, index: int = 0,
     unchanged: float = 0.3, zeroed: float = 0.2, threshold: float = 0.5, lattice: tuple[int, int] = (0, 5),
-    field: Image | None = None, device: str = "cpu", stream: Any = None,
+    field: Image | None = None, opacity: float = 1.0, device: str = "cpu", stream: Any = None,
 ) -> Defective:
     """Sample `index` of the seed: under one mask, each modality stays, becomes 0, or is mixed with a picture.
 
     color (3, h, w), depth (h, w), foreground (h, w): arrays of `device`. depth lies in [0.2, 0.8]; the picture's grey
     levels in [0, 1] exceed that on both sides, as dents and bumps. unchanged, zeroed: chances of the first two; the
-    share of the normal part in a mixture is uniform in [0, 1]. Both are mixed with one procedural picture. The mask is
-    empty when both stay. field: (h, w), where it exceeds the threshold in place of noise, e.g. a stroke.
+    share of the normal part in a mixture is uniform in [0, opacity], 1 being the paper's. Both are mixed with one
+    procedural picture. The mask is empty when both stay. field: (h, w), where it exceeds the threshold in place of
+    noise, e.g. a stroke.
     """
     random = np.random.default_rng((seed, index))
     size = (foreground.shape[0], foreground.shape[1])
@@ -37,7 +38,7 @@ def zero_or_blend(
     field = fields(0, device=device, stream=stream) if field is None else field
     stays_depth, stays_color = random.random(2) < unchanged
     zero_depth, zero_color = random.random(2) < zeroed / (1.0 - unchanged)
-    kept_depth, kept_color = random.random(2)
+    kept_depth, kept_color = opacity * random.random(2)
     params = DefectParams(
         source="field" if zero_depth else "relief",
         threshold=NOWHERE if (stays_depth or depth is None) and (stays_color or color is None) else threshold,

@@ -137,19 +137,21 @@ class Head(nn.Module):
 class PairEmbed(nn.Module):
     """The patch embed that all pairs share: a channel and its reconstruction -> features, averaged over channels.
 
+    Each modality is normalised by itself. Statistics that both shared would be those of neither: in training each
+    pass has its own, and at the machine every dark hole of a part would light up.
     The ReLU is ours: were the embed affine, the mean over R, G and B would be the embed of grey.
     """
 
-    def __init__(self, width: int, patch: int) -> None:
+    def __init__(self, width: int, patch: int, modalities: tuple[str, ...]) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(2, width, patch, stride=patch, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-        )
+        self.patches = nn.Conv2d(2, width, patch, stride=patch, bias=False)
+        self.norm = nn.ModuleDict({name: nn.BatchNorm2d(width) for name in modalities})
 
-    def forward(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+    def forward(self, image: Tensor, reconstruction: Tensor, modality: str) -> Tensor:
         """Two (N, C, H, W) -> (N, width, H / patch, W / patch)."""
         pairs = torch.stack([image, reconstruction], dim=2).flatten(0, 1)
-        return self.layers(pairs).unflatten(0, (len(image), -1)).mean(dim=1)  # type: ignore[no-any-return]
+        features = self.norm[modality](self.patches(pairs)).relu()
+        return features.unflatten(0, (len(image), -1)).mean(dim=1)  # type: ignore[no-any-return]
 
 
 class ImportanceScores(nn.Module):
@@ -190,7 +192,7 @@ class Dbrn(nn.Module):
                 if name in modalities
             }
         )
-        self.embed = PairEmbed(network.pair_width, network.pair_patch)
+        self.embed = PairEmbed(network.pair_width, network.pair_patch, modalities)
         self.score = ImportanceScores(network.pair_width) if len(modalities) > 1 else None
         self.discriminate = UNet(
             network.pair_width,
@@ -207,7 +209,7 @@ class Dbrn(nn.Module):
         found = {name: self.reconstruct[name](images[name]) for name in self.modalities}
         copies = 1 if self.training else self.copies
         pairs = self.pairs({name: repeated(images[name], copies) for name in self.modalities}, found)
-        features = [self.embed(original, rebuilt) for original, rebuilt in pairs]
+        features = [self.embed(*pair, name) for name, pair in pairs.items()]
         logits = self.discriminate(features[0] if self.score is None else self.score(*features))
         if self.pair_patch > 1:
             logits = functional.interpolate(
@@ -217,7 +219,7 @@ class Dbrn(nn.Module):
 
     def pairs(
         self, images: dict[str, Tensor], found: dict[str, tuple[Tensor, ...]]
-    ) -> list[tuple[Tensor, Tensor]]:
+    ) -> dict[str, tuple[Tensor, Tensor]]:
         """Original and reconstruction of each modality at full size, all scales stacked along the batch."""
         rebuilt = {}
         for name, (finest, *coarser) in found.items():
@@ -226,7 +228,7 @@ class Dbrn(nn.Module):
             rebuilt[name] = [x.detach() if self.detach else x for x in (finest, *full)]
         if self.training and self.score is not None:
             rebuilt = self.identical_pairs(images, rebuilt)
-        return [(repeated(images[name], len(full)), torch.cat(full)) for name, full in rebuilt.items()]
+        return {name: (repeated(images[name], len(full)), torch.cat(full)) for name, full in rebuilt.items()}
 
     def identical_pairs(self, images: dict[str, Tensor], rebuilt: dict[str, list[Tensor]]) -> dict[str, list[Tensor]]:
         """`rebuilt`, where a few samples have one modality replaced by its original, on all scales.

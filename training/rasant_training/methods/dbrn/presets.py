@@ -48,10 +48,11 @@ PAPER = Recipe(
             gain=0.0,
             lattice=(0, 5),
             threshold=0.5,
+            opacity=1.0,
             gate_px=EVERYWHERE,
             stroke_share=0.0,
         ),
-        loss=DbrnLoss(focal=0.25),  # times 3 where anomalous: 0.75 and 0.25
+        loss=DbrnLoss(focal=0.25, positive=3.0),  # 0.75 where anomalous, else 0.25
     ),
     preprocess=PreprocessParams(
         background="bilinear_corners", foreground_m=0.007, fill_passes=3, depth_rule="dbrn"

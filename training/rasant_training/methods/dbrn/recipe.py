@@ -44,6 +44,7 @@ class DbrnSynthesis(PlaceRecipe):
 
     unchanged: Share = 0.3  # 1 - epsilon_1
     zeroed: Share = 0.2  # epsilon_1 - epsilon_2; the rest is mixed with a picture
+    opacity: Share = 0.8  # of the normal part in a mixture, at most
     lattice: Exponents = (2, 5)  # 2^k cells a crop and axis, k uniform in this range
     threshold: Share = 0.3  # of the noise
 
@@ -56,8 +57,8 @@ class DbrnLoss:
     foreground: Weight = 4.0
     mask: Weight = 10.0
     ssim: Weight = 1.0
-    focal: Weight = 5.0
-    positive: Positive = 3.0  # weight of anomalous pixels inside the focal loss
+    focal: Weight = 20.0
+    positive: Positive = 1.0  # weight of anomalous pixels inside the focal loss
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ class Synthesiser:
         depth = clean["depth"][0] if "depth" in clean else None
         drawn = zero_or_blend(
             clean.get("color"), depth, support, seed=self.seed, index=index, field=stroke, threshold=threshold,
-            lattice=r.lattice, unchanged=r.unchanged, zeroed=r.zeroed,
+            lattice=r.lattice, unchanged=r.unchanged, zeroed=r.zeroed, opacity=r.opacity,
         )  # fmt: skip
         sample = {f"{name}_clean": image for name, image in clean.items()}
         sample |= {"mask": drawn.mask.astype(np.float32), "foreground": foreground.astype(np.float32)}
