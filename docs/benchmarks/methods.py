@@ -6,8 +6,8 @@
     python docs/benchmarks/methods.py
 
 The first adds rows to docs/benchmarks/methods.json: what `rasant evaluate` says of each bundle, {} being its category.
-The second replaces the sizes and speeds there, the third only writes the page again. What the papers say of themselves
-stands in docs/benchmarks/published.json.
+The second replaces the sizes and speeds there, the third only writes the page again, and the tables in the READMEs of
+the methods. What the papers say of themselves stands in docs/benchmarks/published.json.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from rasant.bundle import Bundle, read_bundle
 
 HERE = Path(__file__).resolve().parent
 FOUND, PUBLISHED, PAGE = HERE / "methods.json", HERE / "published.json", HERE.parent / "methods.md"
+READMES = HERE.parents[1] / "training/rasant_training/methods"
+MARK = "<!-- made by docs/benchmarks/methods.py -->\n"
+TOLD = {"rgbd": "", "rgb": ", colour", "depth": ", depth"}
 NAMES = {"das3d": "DAS3D", "dbrn": "DBRN", "easynet": "EasyNet", "draem": "DRAEM"}
 METRICS = ("i_auroc", "i_auroc_interval", "p_auroc", "aupro_30", "aupro_10", "aupro_05", "aupro_01")
 GROUPS = ("by_defect", "by_level", "at_threshold", "n_good", "n_defect", "n_unknown")
@@ -103,9 +106,9 @@ def measure_speed(paths: Sequence[Path], source: str, threads: int, frames: int)
 
 def label(row: dict[str, Any]) -> str:
     """DBRN, or DBRN colour."""
-    told = {"rgbd": "", "rgb": ", colour", "depth": ", depth"}[row["modalities"]]
     preset = "" if row["preset"] == "edge" else f" `{row['preset']}`"
-    return NAMES[row["method"]] + preset + told + ("" if row["precision"] == "fp32" else f", {row['precision']}")
+    precision = "" if row["precision"] == "fp32" else f", {row['precision']}"
+    return NAMES[row["method"]] + preset + TOLD[row["modalities"]] + precision
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -132,14 +135,16 @@ def result_cells(name: str, found: dict[str, Any], row: dict[str, Any] | None) -
 
 
 def category_text(name: str, rows: Sequence[dict[str, Any]]) -> str:
-    """The two tables of a category, best row first, the trivial baseline last."""
+    """The two tables of a category, best row first, the trivial baselines of the same modalities last."""
     best = sorted(rows, key=lambda row: -row["found"]["i_auroc"])
-    trivial = next((row for row in best if row["modalities"] == "rgbd"), best[0])["trivial"]
-    lines = [(label(row), row["found"], row) for row in best] + [("difference to the train mean", trivial, None)]
+    trivial = {row["modalities"]: row["trivial"] for row in best}
+    lines = [(label(row), row["found"], row) for row in best] + [
+        (f"difference to the train mean{told}", trivial[kind], None) for kind, told in TOLD.items() if kind in trivial
+    ]
     head = (
         "", "I-AUROC (95 %)", "P-AUROC", "AUPRO@30%", "@5%", "@1%", "defective, rejected", "good, rejected", "steps"
     )  # fmt: skip
-    groups = [(key, kind) for key in ("by_defect", "by_level") for kind in trivial[key]]
+    groups = [(key, kind) for key in ("by_defect", "by_level") for kind in best[0]["found"][key]]
     by = [
         [told, *(f"{found[key][kind]['i_auroc']:.2f} / {found[key][kind]['aupro_30']:.2f}" for key, kind in groups)]
         for told, found, _ in lines
@@ -210,6 +215,22 @@ def page(found: dict[str, Any], published: Sequence[dict[str, Any]]) -> str:
     return text
 
 
+def readme(text: str, rows: Sequence[dict[str, Any]]) -> str:
+    """The README of a method, with the table behind its mark made of the method's results."""
+    head = ("", "set", "I-AUROC (95 %)", "AUPRO@30%", "train mean: I-AUROC", "AUPRO@30%")
+    body = [
+        [
+            label(row), f"`{row['category']}`", interval(row["found"]), f"{row['found']['aupro_30']:.3f}",
+            f"{row['trivial']['i_auroc']:.3f}", f"{row['trivial']['aupro_30']:.3f}",
+        ]
+        for row in sorted(rows, key=label)
+    ]  # fmt: skip
+    before, mark, rest = text.partition(MARK)
+    if not mark:
+        raise ValueError(f"a README without the line {MARK.strip()}")
+    return before + mark + table(head, body) + rest[rest.index("\n\n") :]
+
+
 def main() -> None:
     """Measure what is named, keep it, and write the page."""
     parser = argparse.ArgumentParser(description="Methods beside each other.")
@@ -234,7 +255,10 @@ def main() -> None:
     FOUND.write_text(json.dumps(found, indent=0) + "\n", encoding="utf-8")
     if found["rows"] and found["speed"]:
         PAGE.write_text(page(found, json.loads(PUBLISHED.read_text(encoding="utf-8"))), encoding="utf-8")
-        print(f"docs/{PAGE.name} written")
+        for name in NAMES:
+            path, rows = READMES / name / "README.md", [row for row in found["rows"] if row["method"] == name]
+            path.write_text(readme(path.read_text(encoding="utf-8"), rows), encoding="utf-8")
+        print(f"docs/{PAGE.name} written, and the tables of {len(NAMES)} READMEs")
 
 
 if __name__ == "__main__":
