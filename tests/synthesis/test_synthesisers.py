@@ -125,6 +125,20 @@ def test_zero_or_blend_keeps_its_chances() -> None:
     assert both / total == pytest.approx(0.25 / seen, abs=0.07)
 
 
+def test_opacity_bounds_what_stays_of_the_part_in_a_mixture() -> None:
+    """With opacity k, of two parts that differ by 1 no more than k is left of the difference inside the mask."""
+    foreground = np.ones(SIZE, np.bool_)
+    black, white = (np.full((3, *SIZE), level, np.float32) for level in (0.0, 1.0))
+    for opacity in (0.0, 0.3, 1.0):
+        left = []
+        for index in range(60):
+            how = {"seed": 2, "index": index, "threshold": 0.2, "unchanged": 0.0, "zeroed": 0.0, "opacity": opacity}
+            dark, bright = (zero_or_blend(color, None, foreground, **how) for color in (black, white))
+            left += [float((bright.color - dark.color)[:, dark.mask].max())] if dark.mask.any() else []
+        assert left and max(left) <= opacity + 1e-6
+        assert max(left) >= 0.8 * opacity
+
+
 def test_hills_are_continuous_and_bounded() -> None:
     """TransFusion: both signs occur, none beyond the height, and the smallest changes are at the rim."""
     normal = part() | {"color": None}
